@@ -27,7 +27,6 @@ const (
 	Error       Outcome = "error"       // no answer could be had
 )
 
-
 // An Answer is a body and how it was obtained. The caller reads it and then calls Close
 // exactly once, which writes the receipt line.
 type Answer struct {
