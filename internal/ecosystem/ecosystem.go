@@ -60,7 +60,7 @@ type Request struct {
 	Build      string // the build that asks, "" if unknown
 	Peer       string // the client's address without port, "" if unknown
 	Credential string // scope of the credential sent upstream, "" for anonymous requests
-	Native     bool   // came by a native endpoint, so links must be rewritten
+	Base       string // "http://host:port" of the native endpoint it came by, so links are rewritten; else ""
 }
 
 // Kind says how a resource ages.
@@ -85,7 +85,8 @@ func (k Kind) String() string {
 type Resource struct {
 	Ecosystem string
 	URL       string // canonical, at the origin; with Variant, the identity
-	Variant   string // chosen representation or credential scope, "" for the only one
+	Variant   string // chosen representation, "" for the only one
+	Scope     string // credential it is fetched with; set by the engine, part of the identity
 	Kind      Kind
 	Package   string // for policy and receipts; "" if not about one package
 	Version   string
@@ -98,6 +99,10 @@ type Resource struct {
 	Root bool
 	// Sealed marks a document that View copies unchanged.
 	Sealed bool
+	// Form names the representation of the document that this client gets, chosen from
+	// what the request says ("abbreviated"); "" is the document as stored. It is no part
+	// of the identity: one stored document serves all forms. FormType is its media type.
+	Form, FormType string
 	// Hold keeps the whole body back until it is checked, because clients may act on a
 	// prefix of it (a script piped to a shell). Documents are always held unless vouched.
 	Hold bool
@@ -115,7 +120,15 @@ type Resource struct {
 }
 
 // Key identifies r in the index.
-func (r Resource) Key() string { return Key(r.Ecosystem, r.URL, r.Variant) }
+func (r Resource) Key() string {
+	if r.Scope == "" {
+		return r.ClaimKey()
+	}
+	return r.ClaimKey() + " scope=" + r.Scope
+}
+
+// ClaimKey identifies r in claims, which hold whoever fetches it.
+func (r Resource) ClaimKey() string { return Key(r.Ecosystem, r.URL, r.Variant) }
 
 // Key returns the identity of a resource in the index.
 func Key(ecosystem, url, variant string) string {
@@ -165,8 +178,7 @@ type Source interface {
 
 // View says how one client wants a document.
 type View struct {
-	Accept string
-	Client string // User-Agent
+	Form string // Resource.Form of the request
 	// Link maps a URL at the origin to the one that the client must use for it. It is
 	// the identity through a forward proxy.
 	Link func(origin string) string
