@@ -64,3 +64,15 @@ type Reader interface {
 	// (by sendfile), else nil. The Reader still closes it.
 	File() *os.File
 }
+
+// An Admitter is a Store that takes over a spool file that was hashed while it was
+// written, so that its bytes are neither copied nor hashed again. It is optional: callers
+// that find it missing use Put.
+type Admitter interface {
+	// Admit stores f, which the caller made with Spool, as the blob that h computed, and
+	// returns its digest. The caller must have written the same bytes to f and to h, in
+	// the same order from offset 0, and must not write to f any more; it still closes f.
+	// Admit refuses with digest.ErrMismatch if f is not as long as what h was given. A
+	// file that cannot be moved is hashed and copied as by Put. Other errors: as Put.
+	Admit(ctx context.Context, f *os.File, h *digest.Hasher) (digest.Digest, error)
+}

@@ -141,6 +141,7 @@ func FromSum(sum []byte) Digest { return Digest(SHA256 + ":" + hex.EncodeToStrin
 type Hasher struct {
 	sums map[string]hash.Hash
 	w    io.Writer
+	n    int64
 }
 
 // NewHasher returns a hasher for SHA-256 and the algorithms of wants.
@@ -180,7 +181,13 @@ func newHash(alg string) hash.Hash {
 }
 
 // Write adds p; it never fails.
-func (h *Hasher) Write(p []byte) (int, error) { return h.w.Write(p) }
+func (h *Hasher) Write(p []byte) (int, error) {
+	h.n += int64(len(p))
+	return h.w.Write(p)
+}
+
+// Size returns how many bytes were written so far.
+func (h *Hasher) Size() int64 { return h.n }
 
 // SHA256 returns the digest of what was written so far.
 func (h *Hasher) SHA256() Digest { return FromSum(h.sums[SHA256].Sum(nil)) }
