@@ -103,6 +103,9 @@ type Resource struct {
 	// what the request says ("abbreviated"); "" is the document as stored. It is no part
 	// of the identity: one stored document serves all forms. FormType is its media type.
 	Form, FormType string
+	// Proof marks a detached signature: it is useless unless it verifies something, so
+	// nobody need vouch for it.
+	Proof bool
 	// Hold keeps the whole body back until it is checked, because clients may act on a
 	// prefix of it (a script piped to a shell). Documents are always held unless vouched.
 	Hold bool

@@ -1,0 +1,249 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
+	"sutler/internal/index"
+	"sutler/internal/upstream"
+)
+
+// A vouch is what is known of a resource before its bytes are: the claims that must
+// hold, and how far who made them can be believed.
+type vouch struct {
+	claims []ecosystem.Claim
+	trust  index.Trust
+	by     string // key of the document that claims, ecosystem.ByURL, byPin or ""
+	blob   digest.Digest
+	signer string
+}
+
+// byPin is who claims what a name had when it was first served without a claim.
+const byPin = "pin"
+
+// strong returns the first claim that verifies bytes, and whether there is one.
+func (v vouch) strong() (ecosystem.Claim, bool) {
+	for _, c := range v.claims {
+		if c.Digest.Strong() {
+			return c, true
+		}
+	}
+	return ecosystem.Claim{}, false
+}
+
+// size returns the size that is claimed, or -1.
+func (v vouch) size() int64 {
+	for _, c := range v.claims {
+		if c.Size >= 0 {
+			return c.Size
+		}
+	}
+	return -1
+}
+
+// vouch finds out who states the digest of res. Documents that may are obtained, in order.
+// o, what is stored of an artifact nobody vouches for, pins it.
+func (e *Engine) vouch(ctx context.Context, res ecosystem.Resource, o *object, t trip) (vouch, error) {
+	v, err := e.vouchers(ctx, res, t)
+	if err != nil {
+		return v, err
+	}
+	v.claims = append(slices.Clone(res.Claims), v.claims...)
+	if v.by == "" && named(res) {
+		v.by, v.trust = ecosystem.ByURL, index.Stated
+	}
+	if v.by == "" && o != nil && res.Kind == ecosystem.Artifact {
+		v.by, v.trust = byPin, index.Unvouched
+		v.claims = append(v.claims, ecosystem.Claim{URL: res.URL, Variant: res.Variant, Digest: o.entry.Blob, Size: o.entry.Size, By: byPin})
+	}
+	v.trust = cmp.Or(v.trust, index.Unvouched)
+	return v, nil
+}
+
+// vouchers returns the claims that documents make about res.
+func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (vouch, error) {
+	for i, doc := range res.VouchedBy {
+		v, err := e.voucher(ctx, res, doc, t)
+		last := i == len(res.VouchedBy)-1
+		switch {
+		case err == nil && v.by != "":
+			return v, nil
+		case res.Optional || err == nil || errors.Is(err, upstream.ErrNotFound) || errors.Is(err, upstream.ErrForbidden) && !last:
+			continue // it says nothing; the next one may
+		default:
+			return vouch{}, err
+		}
+	}
+	if res.Repository == "" || res.Kind != ecosystem.Artifact {
+		return vouch{}, nil
+	}
+	return e.repositoryVouch(ctx, res, t)
+}
+
+// voucher returns what doc claims about res. A document that was stored before res was
+// asked for may be older than res: it is asked for once more before its silence counts.
+func (e *Engine) voucher(ctx context.Context, res, doc ecosystem.Resource, t trip) (vouch, error) {
+	t.depth++
+	asked := e.Now()
+	o, err := e.document(ctx, doc, t)
+	if err != nil {
+		return vouch{}, err
+	}
+	v, err := e.claimed(ctx, res, o)
+	if err != nil || v.by != "" || !o.entry.Checked.Before(asked) || res.Optional {
+		return v, err
+	}
+	t.since = asked
+	if o, err = e.document(ctx, doc, t); err != nil {
+		return vouch{}, nil // it could not be asked again: its old silence stands
+	}
+	return e.claimed(ctx, res, o)
+}
+
+// claimed returns what a stored document claims about res; nothing is no error.
+func (e *Engine) claimed(ctx context.Context, res ecosystem.Resource, doc *object) (vouch, error) {
+	claims, err := e.find(ctx, doc, res)
+	if err != nil || len(claims) == 0 {
+		return vouch{}, err
+	}
+	en := doc.entry
+	return vouch{claims: claims, by: en.Key, blob: en.Blob, signer: en.Evidence.Signer, trust: passOn(en, claims)}, nil
+}
+
+// passOn returns how far a claim is believed, given the document that makes it.
+func passOn(doc index.Entry, claims []ecosystem.Claim) index.Trust {
+	switch {
+	case !slices.ContainsFunc(claims, func(c ecosystem.Claim) bool { return c.Digest.Strong() }):
+		return index.Unvouched
+	case doc.Trust == index.Transport:
+		return index.Stated
+	}
+	return doc.Trust
+}
+
+// find looks res up in the claims table of a stored document. If the table is gone, it
+// is made again from the document.
+func (e *Engine) find(ctx context.Context, doc *object, res ecosystem.Resource) ([]ecosystem.Claim, error) {
+	e.awaitInspection(ctx, doc.entry.Key)
+	if doc.entry.Table == "" {
+		if o, ok := e.objects.GetIfPresent(doc.entry.Key); ok {
+			doc = o // inspected just now
+		}
+	}
+	claims, err := e.findIn(ctx, doc.entry.Table, res)
+	if err == nil {
+		for i := range claims {
+			claims[i].By = doc.entry.Key
+		}
+		return claims, nil
+	}
+	made, err := e.inspectStored(ctx, doc)
+	if err != nil {
+		return nil, err
+	}
+	return e.findIn(ctx, made.entry.Table, res)
+}
+
+// findIn looks res up in a claims table.
+func (e *Engine) findIn(ctx context.Context, table digest.Digest, res ecosystem.Resource) ([]ecosystem.Claim, error) {
+	if table == "" {
+		return nil, errTable
+	}
+	r, err := e.Blobs.Open(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	defer closeQuietly(r)
+	e.Used(table)
+	claims, err := findClaims(r, r.Size(), res.ClaimKey())
+	for i := range claims {
+		claims[i].URL, claims[i].Variant = res.URL, res.Variant
+	}
+	return claims, err
+}
+
+// repositoryVouch asks the documents of the repository of res, newest first. If none of
+// them knows it, they are refreshed once: res may be newer.
+func (e *Engine) repositoryVouch(ctx context.Context, res ecosystem.Resource, t trip) (vouch, error) {
+	e.awaitInspection(ctx, repositoryKey(res))
+	v, docs, err := e.searchRepository(ctx, res)
+	if err != nil || v.by != "" || t.depth >= maxDepth {
+		return v, err
+	}
+	asked := e.Now()
+	for _, doc := range docs {
+		root, ok := e.rootOf(ctx, doc)
+		if !ok || root.entry.Checked.Add(root.entry.Lifetime).After(asked) {
+			continue
+		}
+		t.depth++
+		if err := e.renew(ctx, root.entry, trip{depth: t.depth, since: asked}); err != nil && !mayBeStale(err) {
+			e.Trouble(err)
+		}
+	}
+	e.awaitInspection(ctx, repositoryKey(res))
+	v, _, err = e.searchRepository(ctx, res)
+	return v, err
+}
+
+// searchRepository looks res up in all documents of its repository, newest first.
+func (e *Engine) searchRepository(ctx context.Context, res ecosystem.Resource) (vouch, []index.Entry, error) {
+	docs, err := e.Index.Vouchers(ctx, res.Ecosystem, scopedRepository(res))
+	if err != nil {
+		return vouch{}, nil, err
+	}
+	for _, doc := range docs {
+		v, err := e.claimed(ctx, res, newObject(doc))
+		if err != nil {
+			e.Trouble(err)
+			continue
+		}
+		if v.by != "" {
+			return v, docs, nil
+		}
+	}
+	return vouch{}, docs, nil
+}
+
+// rootOf returns the signed root that vouches for a document, or the document itself if
+// it is one.
+func (e *Engine) rootOf(ctx context.Context, doc index.Entry) (*object, bool) {
+	if doc.Voucher == "" {
+		return newObject(doc), true
+	}
+	o, err := e.lookup(ctx, doc.Voucher)
+	return o, err == nil && o != nil
+}
+
+// renew asks the origin again for a document that made claims, and for those that vouch
+// for it, whatever its lifetime says.
+func (e *Engine) renew(ctx context.Context, doc index.Entry, t trip) error {
+	res, err := e.classifyURL(doc.Ecosystem, doc.URL)
+	if err != nil {
+		return err
+	}
+	for _, root := range res.VouchedBy {
+		if _, err := e.document(ctx, root, trip{depth: t.depth + 1, since: t.since}); err == nil {
+			break
+		}
+	}
+	if named(res) {
+		return nil // its bytes never change; the root may name others now
+	}
+	if len(res.VouchedBy) > 0 && !res.Optional {
+		t.since = time.Time{} // its root decides whether it is current
+	}
+	_, err = e.document(ctx, res, t)
+	return err
+}
+
+// closeQuietly closes what was only read.
+func closeQuietly(c io.Closer) {
+	_ = c.Close() // nothing can be lost by it
+}

@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"sutler/internal/blob"
+	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
+	"sutler/internal/freshness"
+	"sutler/internal/index"
+	"sutler/internal/policy"
+	"sutler/internal/receipt"
+	"sutler/internal/upstream"
+)
+
+// A viewKey identifies a document as one kind of client sees it.
+type viewKey struct {
+	blob       digest.Digest
+	form, base string
+}
+
+// A view is a document as one kind of client sees it.
+type view struct {
+	bytes  []byte
+	digest digest.Digest
+	etag   string
+}
+
+// Serve answers one request. The caller closes the Answer. Errors are, for errors.Is:
+// ecosystem.ErrUnknown, ErrBypass and ErrRefused as Classify returned them (these are
+// the caller's to handle and to record); policy.ErrRefused; digest.ErrMismatch,
+// ecosystem.ErrInvalid, ErrTooLarge and ErrRolledBack for bytes that are not believed;
+// and those of package upstream.
+func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, error) {
+	res, _, err := e.Classify(req)
+	if err != nil {
+		return nil, err
+	}
+	if req.Credential != "" {
+		return nil, ecosystem.ErrBypass // never shared with others: see the contract of Request
+	}
+	a, err := e.serve(ctx, req, res)
+	if err != nil {
+		e.Receipts.Append(e.failure(req, res, err))
+		return nil, err
+	}
+	return a, nil
+}
+
+// serve obtains res and answers with it. A blob that was evicted or damaged since the
+// look-up is fetched again, once.
+func (e *Engine) serve(ctx context.Context, req ecosystem.Request, res ecosystem.Resource) (*Answer, error) {
+	if o := e.before(ctx, req, res); o != nil {
+		return e.answer(ctx, req, res, found{object: o, outcome: Hit})
+	}
+	for attempt := 0; ; attempt++ {
+		fd, err := e.obtain(ctx, res, 0, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		if fd.flight != nil {
+			a, err := e.follow(ctx, req, res, &fd)
+			if a != nil || err != nil {
+				return a, err
+			}
+		}
+		if fd.object == nil {
+			return e.direct(ctx, req, res)
+		}
+		a, err := e.answer(ctx, req, res, fd)
+		if attempt == 0 && (errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrCorrupt)) {
+			e.lost(fd.object)
+			continue
+		}
+		return a, err
+	}
+}
+
+// lost notes that the blob of an object is gone: from now on it only pins the digest.
+func (e *Engine) lost(o *object) {
+	gone := newObject(o.entry)
+	gone.missing = true
+	e.objects.Set(o.entry.Key, gone)
+}
+
+// follow waits for a flight: until its body may be read, or else until it has ended. In
+// the second case it completes fd and returns no answer.
+func (e *Engine) follow(ctx context.Context, req ecosystem.Request, res ecosystem.Resource, fd *found) (*Answer, error) {
+	f := fd.flight
+	select {
+	case <-f.head:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	streams := f.body != nil && (f.begun.size >= 0 || req.Method != "HEAD")
+	if streams && !e.mustView(req, res) && f.body.acquire() {
+		return e.streaming(ctx, req, res, fd), nil
+	}
+	o, outcome, err := f.wait(ctx)
+	switch {
+	case errors.Is(err, errPrivate):
+		return nil, nil // fd.object stays nil: everybody fetches his own
+	case err != nil:
+		return nil, err
+	}
+	fd.object, fd.outcome = o, outcome
+	if outcome == Miss && !fd.leader {
+		fd.outcome = Joined
+	}
+	return nil, nil
+}
+
+// streaming answers with a body that is still being fetched.
+func (e *Engine) streaming(ctx context.Context, req ecosystem.Request, res ecosystem.Resource, fd *found) *Answer {
+	f, b := fd.flight, fd.flight.begun
+	a := &Answer{Outcome: Miss, Resource: res, Type: b.typ, Size: b.size, Modified: b.modified,
+		Trust: b.vouch.trust, Voucher: claimant(b.vouch.by), Signer: b.vouch.signer,
+		Body: &follower{ctx: ctx, spool: f.body}}
+	if !fd.leader {
+		a.Outcome = Joined
+	}
+	if c, ok := b.vouch.strong(); ok && c.Digest.Algorithm() == digest.SHA256 {
+		a.Digest, a.ETag = c.Digest, `"`+c.Digest.Hex()+`"`
+	}
+	a.close = func(a *Answer) {
+		f.body.release()
+		line := e.line(req, a)
+		if d := f.body.checked(); d != "" {
+			line.Digest = d
+		}
+		e.Receipts.Append(line)
+	}
+	return a
+}
+
+// mustView reports whether the client sees the document otherwise than it is stored.
+func (e *Engine) mustView(req ecosystem.Request, res ecosystem.Resource) bool {
+	return res.Kind == ecosystem.Document && !res.Sealed && (res.Form != "" || req.Base != "")
+}
+
+// answer answers with something stored.
+func (e *Engine) answer(ctx context.Context, req ecosystem.Request, res ecosystem.Resource, fd found) (*Answer, error) {
+	o, now := fd.object, e.Now()
+	en := &o.entry
+	a := &Answer{Outcome: fd.outcome, Resource: res, Type: en.Type, Digest: en.Blob, ETag: o.etag, Modified: en.Modified,
+		Age: max(0, now.Sub(en.Checked)), Trust: en.Trust, Voucher: claimant(en.Voucher), Signer: en.Evidence.Signer,
+		Size: en.Size, Bytes: o.bytes}
+	if en.Kind == ecosystem.Document {
+		a.Lifetime = max(0, en.Checked.Add(en.Lifetime).Sub(now))
+	}
+	if res.Root {
+		e.saw(req, o)
+	}
+	if err := e.body(ctx, req, a, o); err != nil {
+		return nil, err
+	}
+	e.Used(en.Blob)
+	opened := a.Blob
+	a.close = func(a *Answer) {
+		if opened != nil {
+			closeQuietly(opened)
+		}
+		if errors.Is(a.err, blob.ErrCorrupt) {
+			e.lost(o)
+		}
+		e.Receipts.Append(e.line(req, a))
+	}
+	return a, nil
+}
+
+// body gives the answer its body: a view, bytes in memory, or the stored blob.
+func (e *Engine) body(ctx context.Context, req ecosystem.Request, a *Answer, o *object) error {
+	if e.mustView(req, a.Resource) {
+		v, err := e.view(ctx, req, a.Resource, o)
+		if err != nil {
+			return err
+		}
+		a.Bytes, a.Size, a.Digest, a.ETag = v.bytes, int64(len(v.bytes)), v.digest, v.etag
+		if a.Resource.FormType != "" {
+			a.Type = a.Resource.FormType
+		}
+		return nil
+	}
+	if o.bytes != nil {
+		return nil
+	}
+	r, err := e.Blobs.Open(ctx, o.entry.Blob)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.Resource.URL, err)
+	}
+	if r.Size() > smallBody {
+		a.Blob, a.Body = r, r
+		return nil
+	}
+	defer closeQuietly(r)
+	if a.Bytes, err = io.ReadAll(r); err != nil {
+		return fmt.Errorf("%s: %w", a.Resource.URL, err)
+	}
+	e.keepBytes(o, a.Bytes)
+	return nil
+}
+
+// keepBytes keeps a small body in memory for the next request.
+func (e *Engine) keepBytes(o *object, b []byte) {
+	if now, ok := e.objects.GetIfPresent(o.entry.Key); !ok || now != o {
+		return
+	}
+	with := newObject(o.entry)
+	with.bytes = b
+	with.by.Store(o.by.Load())
+	with.epoch.Store(o.epoch.Load())
+	with.retry.Store(o.retry.Load())
+	e.objects.Set(o.entry.Key, with)
+}
+
+// view returns the document as this kind of client sees it.
+func (e *Engine) view(ctx context.Context, req ecosystem.Request, res ecosystem.Resource, o *object) (*view, error) {
+	key := viewKey{o.entry.Blob, res.Form, req.Base}
+	if v, ok := e.views.GetIfPresent(key); ok {
+		return v, nil
+	}
+	r, err := e.Blobs.Open(ctx, o.entry.Blob)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", res.URL, err)
+	}
+	defer closeQuietly(r)
+	eco := e.ecosystem(res.Ecosystem)
+	var buf bytes.Buffer
+	err = eco.View(&buf, ecosystem.Body{Resource: res, ReaderAt: r, Size: r.Size()},
+		ecosystem.View{Form: res.Form, Link: e.linker(req.Base, eco.Profile())})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", res.URL, err)
+	}
+	d := digest.OfBytes(buf.Bytes())
+	v := &view{bytes: buf.Bytes(), digest: d, etag: `"` + d.Hex() + `"`}
+	e.views.Set(key, v)
+	return v, nil
+}
+
+// linker returns the function that maps URLs at the origin to those of the native
+// endpoint at base; the identity if base is "".
+func (e *Engine) linker(base string, p ecosystem.Profile) func(string) string {
+	return func(origin string) string {
+		if base == "" {
+			return origin
+		}
+		for _, m := range p.Mounts {
+			if path, ok := m.Native(origin); ok {
+				return base + path
+			}
+		}
+		return origin
+	}
+}
+
+// direct answers with a body that its origin forbids to share: fetched for this request
+// alone and not stored.
+func (e *Engine) direct(ctx context.Context, req ecosystem.Request, res ecosystem.Resource) (*Answer, error) {
+	if err := e.Rules.Trust(res, "its origin forbids storing it and nobody states its digest"); err != nil {
+		return nil, err
+	}
+	resp, err := e.Upstream.Fetch(ctx, res, freshness.Validator{})
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{Outcome: Bypass, Resource: res, Type: resp.Type, Modified: resp.Modified, Size: -1,
+		Trust: index.Unvouched, Body: onlyForward{resp.Body}}
+	a.close = func(a *Answer) {
+		closeQuietly(resp.Body)
+		e.Receipts.Append(e.line(req, a))
+	}
+	return a, nil
+}
+
+// onlyForward is a body that cannot seek.
+type onlyForward struct{ io.Reader }
+
+// Seek fails.
+func (onlyForward) Seek(int64, int) (int64, error) {
+	return 0, errors.New("seek in a body that is not stored")
+}
+
+// line returns the receipt line of an answer that has been sent.
+func (e *Engine) line(req ecosystem.Request, a *Answer) receipt.Line {
+	l := receipt.Line{Build: req.Build, At: e.Now(), Ecosystem: a.Resource.Ecosystem, Method: req.Method, URL: publicURL(a.Resource.URL),
+		Package: a.Resource.Package, Version: a.Resource.Version, Digest: a.Digest, Size: a.Size, Bytes: a.sent,
+		Outcome: string(a.Outcome), Trust: string(a.Trust), Voucher: a.Voucher, Signer: a.Signer}
+	if a.Outcome == Miss || a.Outcome == Bypass {
+		l.Upstream = a.sent
+	}
+	if a.err != nil {
+		l.Error = a.err.Error()
+		if isBad(a.err) {
+			l.Outcome = string(Bad)
+		}
+	}
+	return l
+}
+
+// failure returns the receipt line of a request that got no answer.
+func (e *Engine) failure(req ecosystem.Request, res ecosystem.Resource, err error) receipt.Line {
+	return receipt.Line{Build: req.Build, At: e.Now(), Ecosystem: res.Ecosystem, Method: req.Method, URL: publicURL(res.URL),
+		Package: res.Package, Version: res.Version, Size: -1, Outcome: string(Fails(err)), Error: err.Error()}
+}
+
+// Fails returns the outcome of a request that Serve answered with an error.
+func Fails(err error) Outcome {
+	switch {
+	case errors.Is(err, policy.ErrRefused), errors.Is(err, ecosystem.ErrRefused), errors.Is(err, upstream.ErrBlocked):
+		return Refused
+	case errors.Is(err, ecosystem.ErrBypass):
+		return Bypass
+	case isBad(err):
+		return Bad
+	}
+	return Error
+}
+
+// isBad reports whether bytes contradict what was promised.
+func isBad(err error) bool {
+	return errors.Is(err, digest.ErrMismatch) || errors.Is(err, ecosystem.ErrInvalid) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrRolledBack)
+}
+
+// publicURL returns a URL without its query, which may hold secrets.
+func publicURL(raw string) string {
+	if !strings.ContainsAny(raw, "?@") {
+		return raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "invalid URL"
+	}
+	u.RawQuery, u.User = "", nil
+	return u.String()
+}
