@@ -1,0 +1,140 @@
+// Package internal_test checks the shape of the code: who may import whom.
+package internal_test
+
+import (
+	"go/build"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers lists, for each package, the packages of this module that it may import. A
+// package that is missing here fails the test, so that a new one is a decision.
+var layers = map[string]string{
+	"digest":      "",
+	"freshness":   "",
+	"database":    "",
+	"metrics":     "",
+	"ecosystem":   "digest",
+	"ecosystem/*": "digest ecosystem",
+	// the only one that names the ecosystems
+	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/generic",
+	"blob":          "digest",
+	"blob/*":        "digest blob blob/blobtest",
+	"index":         "digest ecosystem freshness",
+	"index/*":       "digest ecosystem freshness index index/indextest database",
+	"upstream":      "ecosystem freshness",
+	"upstream/*":    "ecosystem freshness upstream",
+	"policy":        "digest ecosystem",
+	"receipt":       "digest ecosystem",
+	"receipt/*":     "digest ecosystem receipt receipt/receipttest database",
+	"engine":        "digest ecosystem freshness policy blob index upstream receipt",
+	"gc":            "digest blob",
+	"ca":            "",
+	"ingress":       "digest ecosystem engine policy upstream receipt metrics blob index",
+	"ingress/*":     "digest ecosystem engine policy upstream receipt metrics ingress ca",
+	"config":        "",
+	"control":       "digest ecosystem index receipt gc",
+	"frontend":      "",
+	"builder":       "digest ecosystem frontend",
+	"settings":      "ecosystem",
+	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
+	"daemon": "config control ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
+		"ecosystem/apt ecosystem/generic digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
+}
+
+// closed lists packages of the standard library that an ecosystem must not reach directly.
+var closed = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall"}
+
+// exempt are the packages below ecosystem that are tests' tools.
+var exempt = []string{"ecosystem/ecosystemtest"}
+
+// maxChain bounds the longest chain of imports inside the module.
+const maxChain = 8
+
+func TestLayers(t *testing.T) {
+	imports := map[string][]string{}
+	for _, dir := range packages(t) {
+		pkg, err := build.ImportDir(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed, ok := layers[dir]
+		if !ok {
+			allowed, ok = layers[path.Dir(dir)+"/*"]
+		}
+		if !ok {
+			t.Errorf("%s: not in the layer table", dir)
+			continue
+		}
+		for _, imp := range pkg.Imports {
+			if in, ok := strings.CutPrefix(imp, "sutler/internal/"); ok {
+				imports[dir] = append(imports[dir], in)
+				if !slices.Contains(strings.Fields(allowed), in) {
+					t.Errorf("%s imports %s", dir, in)
+				}
+			}
+			if path.Dir(dir) == "ecosystem" && !slices.Contains(exempt, dir) && slices.Contains(closed, imp) {
+				t.Errorf("%s imports %s: ecosystems do no I/O", dir, imp)
+			}
+		}
+	}
+	for dir := range imports {
+		if n := chain(imports, dir); n > maxChain {
+			t.Errorf("%s: chain of %d imports, want at most %d", dir, n, maxChain)
+		}
+	}
+}
+
+// TestPackageComments checks that every package says what it is.
+func TestPackageComments(t *testing.T) {
+	for _, dir := range packages(t) {
+		pkg, err := build.ImportDir(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pkg.Doc == "" {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+// packages returns the folders below this one that hold Go code besides tests.
+func packages(t *testing.T) []string {
+	t.Helper()
+	found := map[string]bool{}
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") {
+			found[filepath.ToSlash(filepath.Dir(p))] = true
+		}
+		if d != nil && d.IsDir() && d.Name() == "testdata" {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(found, ".")
+	var dirs []string
+	for d := range found {
+		if _, err := os.Stat(d); err == nil {
+			dirs = append(dirs, d)
+		}
+	}
+	slices.Sort(dirs)
+	return dirs
+}
+
+// chain returns the length of the longest chain of imports from dir on.
+func chain(imports map[string][]string, dir string) int {
+	n := 0
+	for _, next := range imports[dir] {
+		n = max(n, chain(imports, next))
+	}
+	return n + 1
+}
