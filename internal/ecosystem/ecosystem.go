@@ -91,6 +91,10 @@ type Resource struct {
 	Package   string // for policy and receipts; "" if not about one package
 	Version   string
 
+	// Accept is the Accept field sent to the origin, "" for */*. It belongs to the resource,
+	// never to the client that asks, so that all clients share one representation.
+	Accept string
+
 	// Repository is the root URL under which documents may vouch for resources that do
 	// not name their voucher (apt: pool files under the archive root). "" if unused.
 	Repository string
