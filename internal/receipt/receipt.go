@@ -54,7 +54,7 @@ type Summary struct {
 	Downloaded int64 `json:"downloaded"` // files that were fetched from upstream
 	Upstream   int64 `json:"upstream"`   // bytes fetched from upstream
 	Verified   int64 `json:"verified"`   // files with trust signed or stated
-	Unvouched  int64 `json:"unvouched"`  // files with no digest stated by anybody
+	Unvouched  int64 `json:"unvouched"`  // files of trust unvouched: nobody states a digest, and the transport proves nothing
 	Tunnelled  int64 `json:"tunnelled"`  // connections that went through unseen
 	Failed     int64 `json:"failed"`     // answers that ended bad, refused or error
 }
@@ -70,13 +70,14 @@ type Store interface {
 	Sink
 	// Begin notes that a build has started.
 	Begin(ctx context.Context, b Build) error
-	// End notes how a build ended, and writes all its lines before it returns.
+	// End notes how a build ended, and writes all its lines before it returns. It returns
+	// ErrNotFound for a build that was not begun; id is no prefix.
 	End(ctx context.Context, id string, at time.Time, exitCode int) error
 	// Builds returns the newest builds, newest first, at most limit.
 	Builds(ctx context.Context, limit int) ([]Summary, error)
 	// Build returns one build; id may be a prefix of at least four digits, or "last".
 	// It returns ErrNotFound, or an error that lists the builds an id is ambiguous for.
 	Build(ctx context.Context, id string) (Summary, error)
-	// Lines returns the lines of a build, in the order of time.
+	// Lines returns the lines of a build, named as for Build, in the order of time.
 	Lines(ctx context.Context, id string) ([]Line, error)
 }
