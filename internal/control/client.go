@@ -1,0 +1,159 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"sutler/internal/receipt"
+)
+
+var (
+	// ErrNotRunning means that no daemon answers on the socket.
+	ErrNotRunning = errors.New("sutler is not running")
+	// ErrNotFound means that the daemon does not know what was asked for.
+	ErrNotFound = errors.New("not found")
+)
+
+// A Client talks to the daemon. Its methods return ErrNotRunning if there is none, and
+// are safe for concurrent use.
+type Client struct {
+	socket string
+	http   http.Client
+}
+
+// NewClient returns a client of the daemon that listens on a unix socket.
+func NewClient(socket string) *Client {
+	c := &Client{socket: socket}
+	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}}
+	return c
+}
+
+// Status asks how the daemon is.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, "GET", "/status", nil, &s)
+}
+
+// Stop asks the daemon to end; it returns before it has.
+func (c *Client) Stop(ctx context.Context) error { return c.call(ctx, "POST", "/stop", nil, nil) }
+
+// Begin announces a build.
+func (c *Client) Begin(ctx context.Context, r BuildRequest) (b Build, err error) {
+	return b, c.call(ctx, "POST", "/builds", r, &b)
+}
+
+// End ends a build and returns its summary.
+func (c *Client) End(ctx context.Context, id string, exitCode int) (s receipt.Summary, err error) {
+	return s, c.call(ctx, "POST", "/builds/"+url.PathEscape(id)+"/end", ended{exitCode}, &s)
+}
+
+// Builds lists the newest builds, newest first; 0 is all.
+func (c *Client) Builds(ctx context.Context, limit int) (all []receipt.Summary, err error) {
+	return all, c.call(ctx, "GET", "/builds?limit="+strconv.Itoa(limit), nil, &all)
+}
+
+// Receipt returns one build with its lines; id may be a prefix or "last".
+func (c *Client) Receipt(ctx context.Context, id string) (r Receipt, err error) {
+	return r, c.call(ctx, "GET", "/builds/"+url.PathEscape(id), nil, &r)
+}
+
+// Items lists what is stored whose URL or package contains match; 0 is all.
+func (c *Client) Items(ctx context.Context, match string, limit int) (all []Item, err error) {
+	return all, c.call(ctx, "GET", "/items?"+url.Values{"match": {match}, "limit": {strconv.Itoa(limit)}}.Encode(), nil, &all)
+}
+
+// Item returns one stored thing by its key or URL.
+func (c *Client) Item(ctx context.Context, name string) (i Item, err error) {
+	return i, c.call(ctx, "GET", "/item?"+url.Values{"name": {name}}.Encode(), nil, &i)
+}
+
+// Usage adds up what is stored, by ecosystem and kind.
+func (c *Client) Usage(ctx context.Context) (all []Usage, err error) {
+	return all, c.call(ctx, "GET", "/usage", nil, &all)
+}
+
+// Prune evicts blobs.
+func (c *Client) Prune(ctx context.Context, r PruneRequest) (got Removed, err error) {
+	return got, c.call(ctx, "POST", "/prune", r, &got)
+}
+
+// Purge forgets entries.
+func (c *Client) Purge(ctx context.Context, r PurgeRequest) (got Removed, err error) {
+	return got, c.call(ctx, "POST", "/purge", r, &got)
+}
+
+// Verify hashes every blob; report is called as it goes on. It returns the last Progress.
+func (c *Client) Verify(ctx context.Context, report func(Progress)) (last Progress, err error) {
+	resp, err := c.do(ctx, "POST", "/verify", nil)
+	if err != nil {
+		return last, err
+	}
+	defer resp.Body.Close()
+	for d := json.NewDecoder(resp.Body); !last.Done; report(last) {
+		if err := d.Decode(&last); err != nil {
+			return last, fmt.Errorf("verify was broken off: %w", err)
+		}
+	}
+	if last.Error != "" {
+		return last, errors.New(last.Error)
+	}
+	return last, nil
+}
+
+// call sends one request and decodes the answer into v, if v is not nil.
+func (c *Client) call(ctx context.Context, method, path string, body, v any) error {
+	var payload io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		payload = bytes.NewReader(b)
+	}
+	resp, err := c.do(ctx, method, path, payload)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if v == nil {
+		_, err := io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://sutler"+prefix+path, body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.socket, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var f failure
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil {
+		return nil, fmt.Errorf("%s answered %s", c.socket, resp.Status)
+	}
+	if f.Code == notFound {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, f.Error)
+	}
+	return nil, errors.New(f.Error)
+}

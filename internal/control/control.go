@@ -1,0 +1,166 @@
+// Package control is how the command line and the daemon talk: JSON over HTTP on a unix
+// socket that only its owner (and root) can reach. Whatever changes state goes this way,
+// never over TCP: build steps run foreign code and can reach the port.
+package control
+
+import (
+	"context"
+	"time"
+
+	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
+	"sutler/internal/receipt"
+)
+
+// Status is one look at a running daemon.
+type Status struct {
+	Version  string    `json:"version"`
+	PID      int       `json:"pid"`
+	Started  time.Time `json:"started"`
+	Listen   []string  `json:"listen"` // host:port, loopback first
+	Offline  bool      `json:"offline"`
+	Store    Store     `json:"store"`
+	Counters Counters  `json:"counters"`
+	CA       CA        `json:"ca"`
+	Trouble  []string  `json:"trouble,omitempty"` // newest last; what people should look at
+}
+
+// Store says how full the store is. Sizes are bytes.
+type Store struct {
+	Dir     string `json:"dir"`
+	Bytes   int64  `json:"bytes"`
+	Blobs   int64  `json:"blobs"`
+	MaxSize int64  `json:"maxSize"` // 0: no limit
+	Free    int64  `json:"free"`    // on its file system
+}
+
+// Counters add up the answers since the daemon started.
+type Counters struct {
+	Answers   map[string]int64 `json:"answers"`   // by outcome
+	Bytes     int64            `json:"bytes"`     // sent to clients
+	FromStore int64            `json:"fromStore"` // of these, from the store
+}
+
+// CA describes the local certificate authority.
+type CA struct {
+	Fingerprint string    `json:"fingerprint"` // SHA-256 of the root, hexadecimal
+	Names       []string  `json:"names"`       // DNS names it is constrained to
+	NotAfter    time.Time `json:"notAfter"`    // end of the intermediate, which signs
+	PEM         string    `json:"pem"`         // the root
+}
+
+// A BuildRequest announces a build or a command.
+type BuildRequest struct {
+	Command string `json:"command"` // for people
+	// Address is the address of this machine on which the build's steps reach it, without
+	// port; the daemon listens there too if it does not yet. "" for loopback.
+	Address string `json:"address,omitempty"`
+	// Dir is where Files will be in the build's steps, or on disk.
+	Dir string `json:"dir"`
+	// Steps says that the variables go into cache keys of build steps: those that differ
+	// from build to build are left out.
+	Steps bool `json:"steps,omitempty"`
+}
+
+// A Build is what a build needs to be served by the daemon.
+type Build struct {
+	ID    string              `json:"id"`
+	Proxy string              `json:"proxy"` // URL, names the build as user
+	Env   []ecosystem.Setting `json:"env"`   // in a fixed order
+	Files map[string][]byte   `json:"files"` // by name, to be put into BuildRequest.Dir
+}
+
+// Receipt is a build and all that it was served.
+type Receipt struct {
+	receipt.Summary
+	Lines []receipt.Line `json:"lines"`
+}
+
+// An Item is something that is stored.
+type Item struct {
+	Key       string        `json:"key"`
+	Ecosystem string        `json:"ecosystem"`
+	URL       string        `json:"url"`
+	Kind      string        `json:"kind"` // artifact or document
+	Package   string        `json:"package,omitempty"`
+	Version   string        `json:"version,omitempty"`
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`    // bytes
+	Present   bool          `json:"present"` // false: evicted, the digest is still pinned
+	Stored    time.Time     `json:"stored"`
+	Checked   time.Time     `json:"checked"`
+	Fresh     time.Time     `json:"fresh,omitzero"` // documents: until when
+	Origin    string        `json:"origin,omitempty"`
+	Trust     string        `json:"trust"`
+	Voucher   string        `json:"voucher,omitempty"`
+	Signer    string        `json:"signer,omitempty"`
+	Note      string        `json:"note,omitempty"`
+	Builds    []string      `json:"builds,omitempty"` // that received these bytes; only of one item
+}
+
+// Usage adds up what is stored of one ecosystem.
+type Usage struct {
+	Ecosystem string `json:"ecosystem"`
+	Kind      string `json:"kind"`
+	Entries   int64  `json:"entries"`
+	Bytes     int64  `json:"bytes"`
+}
+
+// A PruneRequest says what to evict: the least useful blobs first.
+type PruneRequest struct {
+	MaxSize int64 `json:"maxSize"` // until the store is no larger, bytes; 0: what the configuration says
+	DryRun  bool  `json:"dryRun"`
+}
+
+// A PurgeRequest says what to forget: entries and pins whose URL or package contains Match.
+type PurgeRequest struct {
+	Match  string `json:"match"`
+	All    bool   `json:"all"`
+	DryRun bool   `json:"dryRun"`
+}
+
+// Removed is what was removed, or would be.
+type Removed struct {
+	Entries int64 `json:"entries"`
+	Blobs   int64 `json:"blobs"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Progress is how far a long operation has come. The last one has Done set.
+type Progress struct {
+	Blobs   int64  `json:"blobs"`
+	Total   int64  `json:"total"`
+	Bytes   int64  `json:"bytes"`
+	Damaged int64  `json:"damaged"`
+	Done    bool   `json:"done"`
+	Error   string `json:"error,omitempty"`
+}
+
+// A Daemon answers for the process. Its methods are safe for concurrent use.
+type Daemon interface {
+	Status(ctx context.Context) (Status, error)
+	// Stop begins an orderly shutdown and returns at once.
+	Stop()
+}
+
+// Builds begins and ends builds, and knows their receipts. Safe for concurrent use.
+type Builds interface {
+	Begin(ctx context.Context, r BuildRequest) (Build, error)
+	// End returns receipt.ErrNotFound for an unknown id.
+	End(ctx context.Context, id string, exitCode int) (receipt.Summary, error)
+	List(ctx context.Context, limit int) ([]receipt.Summary, error)
+	// Show returns receipt.ErrNotFound; id may be a prefix or "last".
+	Show(ctx context.Context, id string) (Receipt, error)
+}
+
+// A Stock is what is stored. Safe for concurrent use.
+type Stock interface {
+	Items(ctx context.Context, match string, limit int) ([]Item, error)
+	// Item returns index.ErrNotFound; name is a key or a URL.
+	Item(ctx context.Context, name string) (Item, error)
+	Usage(ctx context.Context) ([]Usage, error)
+	Prune(ctx context.Context, r PruneRequest) (Removed, error)
+	Purge(ctx context.Context, r PurgeRequest) (Removed, error)
+	// Verify hashes every blob; report is called now and then.
+	Verify(ctx context.Context, report func(Progress)) (Progress, error)
+}
