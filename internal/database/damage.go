@@ -87,8 +87,8 @@ func checkHeader(h [100]byte) error {
 }
 
 // setAside renames the file and its log, which belong together for whoever examines them,
-// and returns the new name. No connection may be open. The oldest such file is removed if
-// there are more than keep.
+// and returns the new name, which is "" if the file was not moved. No connection may be
+// open. Only the newest such files are kept.
 func setAside(path string) (string, error) {
 	numbers, err := setAsides(path)
 	if err != nil {
@@ -98,24 +98,21 @@ func setAside(path string) (string, error) {
 	for _, m := range numbers {
 		n = max(n, m+1)
 	}
-	to := asideName(path, n)
-	for _, suffix := range []string{"", "-wal", "-journal"} {
-		if err := os.Rename(path+suffix, to+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
+	errs := []error{remove(path + "-shm")} // only an index into the log
+	for _, m := range numbers {
+		if old := asideName(path, m); m <= n-keep {
+			errs = append(errs, remove(old), remove(old+"-wal"), remove(old+"-journal"))
 		}
 	}
-	if err := remove(path + "-shm"); err != nil { // only an index into the log
+	to := asideName(path, n)
+	if err := errors.Join(errs...); err != nil {
 		return "", err
 	}
-	for _, m := range numbers {
-		if m <= n-keep {
-			old := asideName(path, m)
-			if err := errors.Join(remove(old), remove(old+"-wal"), remove(old+"-journal")); err != nil {
-				return "", err
-			}
-		}
+	if err := move(path, to); err != nil {
+		return "", err
 	}
-	return to, nil
+	// A log that stays behind, should this fail, is a damage that checkFile finds.
+	return to, errors.Join(move(path+"-wal", to+"-wal"), move(path+"-journal", to+"-journal"))
 }
 
 // asideName returns the name of the n-th damaged file.
@@ -140,6 +137,14 @@ func setAsides(path string) ([]int, error) {
 		}
 	}
 	return all, nil
+}
+
+// move renames a file that may be absent.
+func move(from, to string) error {
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // remove removes a file that may be absent.

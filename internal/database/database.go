@@ -48,8 +48,8 @@ type Options struct {
 	Migrations []string
 	// Readers is how many connections read. If zero, there are four.
 	Readers int
-	// OnRebuilt, if set, is told when a damage is met in use, after the empty database is
-	// in place. It may be called from any goroutine that uses the DB.
+	// OnRebuilt, if set, is told of each damage, at Open or in use, after the file was set
+	// aside. It may be called from any goroutine that uses the DB.
 	OnRebuilt func(Rebuilt)
 }
 
@@ -65,12 +65,16 @@ func (r Rebuilt) String() string {
 	return fmt.Sprintf("%s was damaged and is empty now; the damaged file is %s (%v)", r.Path, r.MovedTo, r.Cause)
 }
 
+// errGone means that the file was damaged and that an empty one could not be made yet.
+var errGone = errors.New("database could not be opened again")
+
 // A DB is an open database file. Its methods are safe for concurrent use.
 type DB struct {
 	opts Options
 
 	mu      sync.RWMutex // held for reading while the pool is used, for writing while it is replaced
-	pool    *pool        // nil once closed
+	pool    *pool        // nil once closed, and while it could not be opened again
+	closed  bool
 	rebuilt []Rebuilt
 }
 
@@ -84,12 +88,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	o.Path = path
 	db := &DB{opts: o}
-	db.pool, err = openPool(ctx, o)
-	if isDamage(err) {
-		_, err = db.replace(ctx, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("database %s: %w", o.Path, err)
+	if err := db.heal(ctx, nil, nil); err != nil {
+		return nil, err
 	}
 	return db, nil
 }
@@ -121,7 +121,7 @@ func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	p := db.pool
-	db.pool = nil
+	db.pool, db.closed = nil, true
 	if p == nil {
 		return nil
 	}
@@ -134,11 +134,11 @@ func (db *DB) Close() error {
 // run calls f, and once more on an empty database if it met a damage.
 func (db *DB) run(ctx context.Context, f func(*pool) error) error {
 	p, err := db.use(f)
-	if !isDamage(err) {
+	if !isDamage(err) && !errors.Is(err, errGone) {
 		return err
 	}
 	if err := db.heal(ctx, p, err); err != nil {
-		return fmt.Errorf("database %s: %w", db.opts.Path, err)
+		return err
 	}
 	_, err = db.use(f)
 	return err
@@ -148,39 +148,61 @@ func (db *DB) run(ctx context.Context, f func(*pool) error) error {
 func (db *DB) use(f func(*pool) error) (*pool, error) {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
-	if db.pool == nil {
+	switch {
+	case db.closed:
 		return nil, ErrClosed
+	case db.pool == nil:
+		return nil, errGone
 	}
 	return db.pool, f(db.pool)
 }
 
-// heal replaces the database in which the pool met a damage, unless another did so.
+// heal replaces the database in which the pool met a damage, or opens it if there is no
+// pool yet. It does nothing if another caller did so meanwhile.
 func (db *DB) heal(ctx context.Context, met *pool, cause error) error {
 	db.mu.Lock()
-	if db.pool != met {
+	if db.closed || db.pool != met {
 		db.mu.Unlock()
 		return nil
 	}
-	// All connections are closed before the file is moved: the last one to close removes
-	// the log by its name, which would be the new database's by then.
-	_ = db.pool.close() // it cannot be expected to close a damaged file cleanly
-	db.pool = nil
-	note, err := db.replace(context.WithoutCancel(ctx), cause)
-	db.mu.Unlock()
-	if err == nil && db.opts.OnRebuilt != nil {
-		db.opts.OnRebuilt(note)
+	known := len(db.rebuilt)
+	err := cause
+	if met == nil {
+		db.pool, err = openPool(ctx, db.opts)
 	}
-	return err
+	if isDamage(err) {
+		err = db.replace(ctx, err)
+	}
+	news := slices.Clone(db.rebuilt[known:])
+	db.mu.Unlock()
+
+	for _, r := range news {
+		if db.opts.OnRebuilt != nil {
+			db.opts.OnRebuilt(r)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("database %s: %w", db.opts.Path, err)
+	}
+	return nil
 }
 
-// replace sets the file aside and opens an empty one. If it fails, the DB is closed.
-func (db *DB) replace(ctx context.Context, cause error) (Rebuilt, error) {
-	moved, err := setAside(db.opts.Path)
-	if err != nil {
-		return Rebuilt{}, fmt.Errorf("%w; it could not be set aside: %w", cause, err)
+// replace sets the file aside and opens an empty one. If that fails there is no pool, and
+// the next caller tries again. Once begun it does not end with ctx.
+func (db *DB) replace(ctx context.Context, cause error) error {
+	if db.pool != nil {
+		// All connections are closed before the file is moved: the last one to close removes
+		// the log by its name, which would be the new database's by then.
+		_ = db.pool.close() // it cannot be expected to close a damaged file cleanly
+		db.pool = nil
 	}
-	note := Rebuilt{Path: db.opts.Path, MovedTo: moved, Cause: cause}
-	db.rebuilt = append(db.rebuilt, note)
-	db.pool, err = openPool(ctx, db.opts)
-	return note, err
+	moved, err := setAside(db.opts.Path)
+	if moved != "" {
+		db.rebuilt = append(db.rebuilt, Rebuilt{Path: db.opts.Path, MovedTo: moved, Cause: cause})
+	}
+	if err != nil {
+		return fmt.Errorf("%w; it could not be set aside: %w", cause, err)
+	}
+	db.pool, err = openPool(context.WithoutCancel(ctx), db.opts)
+	return err
 }

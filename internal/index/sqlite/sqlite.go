@@ -33,8 +33,8 @@ const pageSize = 512
 type Options struct {
 	// Readers is how many connections read. If zero, there are four.
 	Readers int
-	// OnRebuilt, if set, is told when a damage is met in use and the index is empty
-	// therefore. It may be called from any goroutine that uses the Index.
+	// OnRebuilt, if set, is told of each damage, at Open or in use, after which the index is empty.
+	// It may be called from any goroutine that uses the Index.
 	OnRebuilt func(database.Rebuilt)
 }
 

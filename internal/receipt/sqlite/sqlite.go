@@ -27,8 +27,8 @@ const pause = time.Second
 
 // Options say what a Store does beside its contract. The zero Options work.
 type Options struct {
-	// OnRebuilt, if set, is told when a damage is met in use and all receipts are gone
-	// therefore. It may be called from any goroutine that uses the Store.
+	// OnRebuilt, if set, is told of each damage, at Open or in use, after which all receipts are gone.
+	// It may be called from any goroutine that uses the Store.
 	OnRebuilt func(database.Rebuilt)
 	// OnError, if set, is told when lines could not be written in the background, at most
 	// once a second. They are kept, and tried again.
