@@ -1,0 +1,268 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"sutler/internal/ecosystem"
+	"sutler/internal/freshness"
+)
+
+// maxHops bounds how often an origin may redirect.
+const maxHops = 10
+
+// errMoved is how a redirect that is not followed ends.
+var errMoved = errors.New("redirect refused")
+
+// An ask is one request, as it is sent first and again.
+type ask struct {
+	url    *url.URL
+	header http.Header // without Authorization
+	cred   *Credential // nil: anonymous
+}
+
+// Fetch implements Fetcher. Temporary failures are tried again, up to four times, twice if
+// there is a validator and so something stored; a body that breaks off is continued where
+// it did, as long as the origin has not changed it. Redirects are followed. The credential
+// for res.URL is sent only if res.Scope names it, and only to URLs under its prefix.
+func (c *Client) Fetch(ctx context.Context, res ecosystem.Resource, v freshness.Validator) (*Response, error) {
+	seen := c.observe(res)
+	a, err := c.newAsk(res, v)
+	if err != nil {
+		seen.end(0)
+		return nil, err
+	}
+	limit, cancel := maxTries, context.CancelFunc(nil)
+	if !v.None() {
+		limit = 2 // a stale entry can stand in, if the engine hears of the failure in time
+	}
+	if res.Kind == ecosystem.Document {
+		ctx, cancel = context.WithTimeout(ctx, documentLimit)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
+	}
+	got, err := tries(ctx, limit, func(ctx context.Context) (*http.Response, error) { return c.attempt(ctx, a) })
+	if err != nil {
+		cancel()
+		if se, ok := errors.AsType[*StatusError](err); ok {
+			seen.status = se.Status
+		}
+		seen.end(0)
+		return nil, err
+	}
+	seen.status = got.StatusCode
+	out, err := c.response(a, got, v)
+	if err != nil || out.NotModified {
+		_ = got.Body.Close() // nothing is read from it
+		cancel()
+		seen.end(0)
+		return out, err
+	}
+	out.Body = &body{
+		from: got.Body, size: out.Size, subject: Redact(a.url.String()),
+		resume: c.resumer(ctx, a, got.Header),
+		end:    func(n int64) { cancel(); seen.end(n) },
+	}
+	return out, nil
+}
+
+// newAsk builds the request for res from scratch.
+func (c *Client) newAsk(res ecosystem.Resource, v freshness.Validator) (ask, error) {
+	u, err := url.Parse(res.URL)
+	if err != nil {
+		return ask{}, fmt.Errorf("%w: %s", ErrInvalid, Redact(res.URL))
+	}
+	// Credentials come from the configuration, never from a URL that somebody wrote.
+	u.User, u.Fragment, u.RawFragment = nil, "", ""
+	a := ask{url: u, header: http.Header{
+		"Accept":          {cmp.Or(res.Accept, "*/*")},
+		"Accept-Encoding": {"identity"},
+		"User-Agent":      {c.agent()},
+	}}
+	if v.ETag != "" {
+		a.header.Set("If-None-Match", v.ETag)
+	}
+	if v.LastModified != "" {
+		a.header.Set("If-Modified-Since", v.LastModified)
+	}
+	if cred, ok := match(c.Credentials, u); ok && res.Scope != "" && res.Scope == c.Scope(res.URL) {
+		a.cred = &cred
+	}
+	return a, nil
+}
+
+// attempt sends a and follows redirects. Its answer is a 200, 206 or 304; anything else is
+// a StatusError. The caller closes the body.
+func (c *Client) attempt(ctx context.Context, a ask) (*http.Response, error) {
+	at, visited := a.url, map[string]bool{}
+	for range maxHops + 1 {
+		// The fragment was never sent, so a loop shows in what is left.
+		visited[at.String()] = true
+		resp, err := c.hop(ctx, a, at)
+		if err != nil {
+			return nil, err
+		}
+		switch resp.StatusCode {
+		case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
+			return resp, nil
+		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+			next, err := target(at, resp.Header.Get("Location"))
+			discardBody(resp)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, Redact(at.String()), err)
+			}
+			if visited[next.String()] {
+				return nil, fmt.Errorf("%w: %s: redirected in a loop", ErrInvalid, Redact(a.url.String()))
+			}
+			at = next
+		default:
+			discardBody(resp)
+			wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+			return nil, &StatusError{URL: Redact(at.String()), Status: resp.StatusCode, RetryAfter: wait}
+		}
+	}
+	return nil, fmt.Errorf("%w: %s: redirected more than %d times", ErrInvalid, Redact(a.url.String()), maxHops)
+}
+
+// target returns where a redirect leads.
+func target(from *url.URL, location string) (*url.URL, error) {
+	if location == "" {
+		return nil, fmt.Errorf("%w: it names no target", errMoved)
+	}
+	to, err := from.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its target is no URL", errMoved)
+	}
+	to.User, to.Fragment, to.RawFragment = nil, "", ""
+	if to.Scheme != "https" && (to.Scheme != "http" || from.Scheme == "https") {
+		return nil, fmt.Errorf("%w: it leads from %s to %q", errMoved, from.Scheme, to.Scheme)
+	}
+	return to, nil
+}
+
+// hop sends one request of a to one URL. Only there, if the credential of a covers that
+// URL, is it sent: a server that redirects cannot choose whose secret goes where.
+func (c *Client) hop(ctx context.Context, a ask, at *url.URL) (*http.Response, error) {
+	req := (&http.Request{
+		Method: http.MethodGet, URL: at, Host: at.Host, Header: maps.Clone(a.header),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if a.cred != nil && a.cred.covers(at) {
+		req.Header.Set("Authorization", a.cred.header())
+	}
+	return c.send(req, &c.fetching)
+}
+
+// send performs one request under the guard and the limit of its host. The body of the
+// answer ends with an error if nothing comes for a minute. The caller closes it.
+func (c *Client) send(req *http.Request, limit *limiter) (*http.Response, error) {
+	subject := Redact(req.URL.String())
+	if err := c.checkURL(req.URL); err != nil {
+		return nil, fmt.Errorf("%s: %w", subject, err)
+	}
+	release, err := limit.acquire(req.Context(), hostport(req.URL), int64(c.perHost()))
+	if err != nil {
+		return nil, unavailable(subject, err)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	resp, err := c.roundTripper().RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel(nil)
+		release()
+		return nil, unavailable(subject, err)
+	}
+	resp.Body = newStream(resp.Body, cancel, release)
+	return resp, nil
+}
+
+// response reads the header of an answer and refuses what breaks the protocol.
+func (c *Client) response(a ask, got *http.Response, v freshness.Validator) (*Response, error) {
+	subject := Redact(a.url.String())
+	out := &Response{
+		Size: got.ContentLength, Type: got.Header.Get("Content-Type"),
+		Validator: freshness.Validator{ETag: got.Header.Get("ETag"), LastModified: got.Header.Get("Last-Modified")},
+		URL:       Redact(got.Request.URL.String()),
+		Secure:    a.url.Scheme == "https", // never left on the way: target sees to it
+	}
+	out.Lifetime, out.NoStore = freshness.Lifetime(got.Header, time.Now())
+	if t, err := http.ParseTime(out.Validator.LastModified); err == nil {
+		out.Modified = t
+	}
+	switch {
+	case got.StatusCode == http.StatusNotModified && v.None():
+		return nil, fmt.Errorf("%w: %s: 304 to an unconditional request", ErrInvalid, subject)
+	case got.StatusCode == http.StatusNotModified:
+		out.NotModified, out.Size = true, 0
+		out.Validator.ETag = cmp.Or(out.Validator.ETag, v.ETag)
+		out.Validator.LastModified = cmp.Or(out.Validator.LastModified, v.LastModified)
+		return out, nil
+	case got.StatusCode == http.StatusPartialContent, got.Header.Get("Content-Range") != "":
+		return nil, fmt.Errorf("%w: %s: a part, though all was asked for", ErrInvalid, subject)
+	}
+	if err := checkEncoding(a.url, got); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// encodings maps content codings to the endings of names that some servers wrongly state
+// them for: the file is compressed, not its transfer, and clients want it as it is.
+func encodings(coding string) []string {
+	switch coding {
+	case "gzip", "x-gzip":
+		return []string{".gz", ".tgz"}
+	case "bzip2", "x-bzip2":
+		return []string{".bz2", ".tbz2"}
+	case "xz", "x-xz":
+		return []string{".xz", ".txz"}
+	case "compress", "x-compress":
+		return []string{".z"}
+	case "zstd":
+		return []string{".zst"}
+	}
+	return nil
+}
+
+// checkEncoding refuses a body that is encoded although identity was asked for. Bytes are
+// never decoded here: digests are over the bytes as the origin keeps them.
+func checkEncoding(asked *url.URL, got *http.Response) error {
+	coding := strings.ToLower(strings.TrimSpace(strings.Join(got.Header.Values("Content-Encoding"), ",")))
+	if coding == "" || coding == "identity" {
+		return nil
+	}
+	for _, u := range []*url.URL{asked, got.Request.URL} {
+		for _, end := range encodings(coding) {
+			if strings.HasSuffix(strings.ToLower(u.Path), end) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: %s: content encoding %q, though identity was asked for", ErrInvalid, Redact(asked.String()), coding)
+}
+
+// unavailable wraps what went wrong on the way as ErrUnavailable, unless it already is one
+// of the errors of this package. No error of a connection passes as the end of a body.
+func unavailable(subject string, err error) error {
+	for _, known := range []error{ErrBlocked, ErrInvalid, ErrUnavailable} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("%s: %w", subject, err)
+		}
+	}
+	if se, ok := errors.AsType[*StatusError](err); ok {
+		// Its own kind must not show: an expired link in the middle is no missing resource.
+		return fmt.Errorf("%w: %s: %s", ErrUnavailable, subject, statusText(se.Status))
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, subject, err)
+}
