@@ -1,0 +1,255 @@
+#!/bin/bash
+# engines.sh runs real build engines for the end-to-end tests, each in a network
+# namespace, mount namespace and process namespace of its own, so that nothing
+# of this machine's own engine is touched.
+#
+#   engines.sh up NAME         start docker20, docker28 or buildkitd (the first time: minutes)
+#   engines.sh env NAME        print shell assignments for clients of the engine
+#   engines.sh exec NAME CMD   run CMD with these variables inside the engine's network
+#   engines.sh chroot NAME CMD run CMD in the engine's own file system and network
+#   engines.sh reset NAME      stop it and delete its images and layers
+#   engines.sh down [NAME]     stop it (all) and undo what was changed on this machine
+#   engines.sh purge           down, and delete everything that was downloaded or built
+#
+# docker20 is Debian bookworm's docker.io (embedded BuildKit v0.8, no buildx),
+# docker28 is sid's with buildx, buildkitd is built from the Go module proxy at
+# the versions below and comes with buildx (a "remote" builder over docker28's
+# client) and buildctl. Archive and keys are the machine's own: its apt sources
+# and debian-archive-keyring, its `go env GOPROXY`.
+#
+# Anything that must be reachable from a RUN step, such as sutler itself, has to
+# be started by `exec`: only there the bridge address exists.
+set -euo pipefail
+
+BUILDKIT_VERSION=v0.34.2
+BUILDX_VERSION=v0.38.2
+
+cache=${SUTLER_E2E_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sutler-e2e}
+table=sutler_e2e
+say() { echo "engines.sh: $*" >&2; }
+die() { say "$@"; exit 1; }
+
+# need NAME: settings of the engine NAME.
+need() {
+	name=$1
+	tree=$cache/$name
+	ns=sutler-e2e-$name
+	pidfile=$cache/run/$name.pid
+	case $name in
+	docker20) suite=bookworm net=10.213.20 packages=docker.io,iptables,ca-certificates,git ;;
+	docker28) suite=sid net=10.213.28 packages=docker.io,docker-cli,docker-buildx,iptables,ca-certificates,git ;;
+	buildkitd) suite=sid net=10.213.34 tree=$cache/docker28 packages= ;;
+	*) die "no engine \"$name\"; there are docker20, docker28 and buildkitd" ;;
+	esac
+}
+
+archive() {
+	local uri
+	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -m1 -E '/debian/?$' || true)
+	[ -n "$uri" ] || uri=$(sed -nE 's/^(URIs:|deb( \[[^]]*\])?) *([^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null | grep -m1 -E '/debian/?$' || true)
+	[ -n "$uri" ] || die "no Debian archive in this machine's apt sources"
+	echo "$uri"
+}
+
+# bootstrap SUITE DIR PACKAGES: a tree that is there is complete.
+bootstrap() {
+	[ ! -d "$2" ] || return 0
+	local uri
+	command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get install debootstrap"
+	uri=$(archive)
+	say "making $2 from Debian $1"
+	rm -rf "$2.part"
+	debootstrap --variant=minbase ${3:+--include="$3"} "$1" "$2.part" "$uri" >"$2.log" 2>&1 || die "debootstrap failed, see $2.log"
+	rm -rf "$2.part"/var/cache/apt/archives/*.deb
+	mv "$2.part" "$2"
+}
+
+# tool NAME PACKAGE@VERSION: a Go program built into the cache.
+tool() {
+	local at=$cache/bin/$1-${2##*@}
+	[ -x "$at" ] || {
+		say "building $2"
+		(cd / && CGO_ENABLED=0 GOBIN=$cache/bin/.new GOFLAGS= nice go install -p 2 -trimpath -ldflags="-s -w" "$2") || die "cannot build $2"
+		mv "$cache/bin/.new/$1" "$at"
+	}
+	echo "$at"
+}
+
+base_image() {
+	local at=$cache/base.tar
+	[ -s "$at" ] || {
+		bootstrap bookworm "$cache/base" ""
+		tar -C "$cache/base" --numeric-owner --exclude='./var/lib/apt/lists/*' --exclude='./var/cache/*' --exclude='./dev/*' -cf "$at.part" .
+		mv "$at.part" "$at"
+	}
+	echo "$at"
+}
+
+# network: a namespace behind its own veth pair; one nft table of ours does the NAT.
+network() {
+	[ ! -e "/run/netns/$ns" ] || return 0
+	local out mtu veth=se2e${net##*.}
+	out=$(ip -o route get 198.51.100.1 2>/dev/null | sed -nE 's/.* dev ([^ ]+).*/\1/p')
+	mtu=$(cat "/sys/class/net/${out:-lo}/mtu")
+	[ "$mtu" -le 1500 ] || mtu=1500
+	ip netns add "$ns"
+	ip link add "$veth" mtu "$mtu" type veth peer name eth0 netns "$ns" mtu "$mtu"
+	ip addr add "$net.1/24" dev "$veth"
+	ip link set "$veth" up
+	ip -n "$ns" link set lo up
+	ip -n "$ns" addr add "$net.2/24" dev eth0
+	ip -n "$ns" link set eth0 up
+	ip -n "$ns" route add default via "$net.1"
+	[ -e "$cache/run/ip_forward" ] || cat /proc/sys/net/ipv4/ip_forward >"$cache/run/ip_forward"
+	echo 1 >/proc/sys/net/ipv4/ip_forward
+	nft list table ip $table >/dev/null 2>&1 || nft -f - <<-NFT
+		table ip $table {
+			chain post { type nat hook postrouting priority srcnat; ip saddr 10.213.0.0/16 ip daddr != 10.213.0.0/16 masquerade; }
+		}
+	NFT
+}
+
+running() { [ -s "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
+
+# launch CMD...: in the tree, in the engine's namespaces, in the background.
+# The outer process's death ends all others, whatever they are.
+launch() {
+	local extra=
+	[ "$name" != buildkitd ] || extra="mkdir -p $tree/var/lib/buildkit $tree/opt; mount --bind $cache/bin $tree/opt;"
+	setsid nsenter --net="/run/netns/$ns" unshare --mount --pid --ipc --uts --fork --kill-child --propagation private \
+		sh -c "cd $tree; mount --bind $tree $tree; cd $tree
+			mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev; mount -t tmpfs tmpfs tmp
+			$extra
+			cat /etc/resolv.conf > etc/resolv.conf
+			hostname $name
+			exec chroot . \"\$@\"" sh "$@" >"$cache/run/$name.log" 2>&1 </dev/null 9>&- &
+	echo $! >"$pidfile"
+}
+
+await() {
+	for _ in $(seq 150); do
+		if "$@" >/dev/null 2>&1; then return; fi
+		running || { tail -20 "$cache/run/$name.log" >&2; die "$name did not start, see $cache/run/$name.log"; }
+		sleep 0.2
+	done
+	tail -20 "$cache/run/$name.log" >&2
+	die "$name does not answer, see $cache/run/$name.log"
+}
+
+# client PROGRAM AT: a wrapper that runs a program of another Debian release with
+# that release's own loader and libraries.
+client() {
+	local loader
+	loader=$(echo "$tree"/lib64/ld-linux-*.so.2 "$tree"/lib/ld-linux-*.so.1 | tr ' ' '\n' | grep -m1 -v '\*')
+	mkdir -p "$(dirname "$2")"
+	printf '#!/bin/sh\nexec %s --library-path %s --argv0 "$0" %s "$@"\n' "$loader" \
+		"$(echo "$tree"/usr/lib/*-linux-gnu)" "$tree/$1" >"$2.new"
+	chmod +x "$2.new"
+	mv "$2.new" "$2"
+}
+
+clients() {
+	local at=$cache/clients/$name
+	mkdir -p "$at/bin" "$at/config/cli-plugins"
+	[ -e "$at/config/config.json" ] || echo '{}' >"$at/config/config.json"
+	client usr/bin/docker "$at/bin/docker"
+	case $name in
+	docker28) client usr/libexec/docker/cli-plugins/docker-buildx "$at/config/cli-plugins/docker-buildx" ;;
+	buildkitd)
+		ln -sfn "$(tool buildx github.com/docker/buildx/cmd/buildx@$BUILDX_VERSION)" "$at/config/cli-plugins/docker-buildx"
+		ln -sfn "$(tool buildctl github.com/moby/buildkit/cmd/buildctl@$BUILDKIT_VERSION)" "$at/bin/buildctl"
+		;;
+	esac
+}
+
+up() {
+	need "$1"
+	[ "$(id -u)" = 0 ] || die "only root can start an engine"
+	mkdir -p "$cache/run" "$cache/bin"
+	exec 9>"$cache/run/lock"
+	flock 9
+	bootstrap "$suite" "$tree" "$packages"
+	if [ "$name" = buildkitd ]; then
+		tool buildkitd github.com/moby/buildkit/cmd/buildkitd@$BUILDKIT_VERSION >/dev/null
+	fi
+	clients
+	network
+	if ! running; then
+		if [ "$name" = buildkitd ]; then
+			rm -f "$tree/run/buildkit.sock"
+			launch "/opt/buildkitd-$BUILDKIT_VERSION" --addr unix:///run/buildkit.sock --root /var/lib/buildkit --oci-worker-net=host
+			9>&- await test -S "$tree/run/buildkit.sock"
+			9>&- await in_env buildctl debug workers
+			in_env docker buildx inspect sutler-e2e >/dev/null 2>&1 ||
+				in_env docker buildx create --name sutler-e2e --driver remote "unix://$tree/run/buildkit.sock" --use >/dev/null
+		else
+			rm -f "$tree/run/docker.sock" "$tree/run/docker.pid" "$tree/run/docker/containerd/containerd.pid"
+			launch dockerd -H unix:///run/docker.sock --data-root /var/lib/docker --exec-root /run/docker --pidfile /run/docker.pid \
+				--mtu "$(cat "/sys/class/net/se2e${net##*.}/mtu")"
+			await in_env docker version
+		fi
+	fi
+	if [ "$name" != buildkitd ] && ! in_env docker image inspect debian:bookworm-slim >/dev/null 2>&1; then
+		in_env docker import -c 'CMD ["bash"]' -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+			"$(base_image)" debian:bookworm-slim >/dev/null
+	fi
+	say "$name runs; clients: eval \"\$($0 env $name)\""
+}
+
+variables() {
+	local at=$cache/clients/$name
+	echo "PATH=$at/bin:$PATH"
+	echo "DOCKER_CONFIG=$at/config"
+	echo "SUTLER_E2E_NETNS=$ns"
+	if [ "$name" = buildkitd ]; then
+		echo "BUILDKIT_HOST=unix://$tree/run/buildkit.sock"
+		echo "BUILDX_BUILDER=sutler-e2e"
+		return
+	fi
+	echo "DOCKER_HOST=unix://$tree/run/docker.sock"
+	[ "$name" != docker20 ] || echo "DOCKER_BUILDKIT=1"
+}
+
+in_env() { # the lock must not pass to children that outlive us
+	mapfile -t vars < <(variables)
+	nsenter --net="/run/netns/$ns" env "${vars[@]}" "$@" 9>&-
+}
+
+stop() {
+	need "$1"
+	local pid child
+	if running; then
+		pid=$(cat "$pidfile")
+		child=$(ps -o pid= --ppid "$pid" | head -1 | tr -d ' ')
+		kill -TERM "${child:-$pid}" 2>/dev/null || true
+		for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
+		kill -KILL "$pid" 2>/dev/null || true
+	fi
+	rm -f "$pidfile"
+	ip netns del "$ns" 2>/dev/null || true
+	ip link del "se2e${net##*.}" 2>/dev/null || true
+}
+
+down() {
+	local one
+	for one in ${1:-docker20 docker28 buildkitd}; do stop "$one"; done
+	if ! compgen -G '/run/netns/sutler-e2e-*' >/dev/null; then
+		nft delete table ip $table 2>/dev/null || true
+		[ ! -e "$cache/run/ip_forward" ] || cat "$cache/run/ip_forward" >/proc/sys/net/ipv4/ip_forward
+		rm -f "$cache/run/ip_forward"
+	fi
+}
+
+case ${1:-} in
+up) up "${2:?which engine?}" ;;
+env) need "${2:?which engine?}"; variables | sed -E "s/^([^=]+)=(.*)/export \1='\2'/" ;;
+exec) need "${2:?which engine?}"; shift 2; in_env "$@" ;;
+chroot) need "${2:?which engine?}"; shift 2; nsenter --all --target="$(ps -o pid= --ppid "$(cat "$pidfile")" | head -1 | tr -d ' ')" "$@" ;;
+reset)
+	stop "${2:?which engine?}"
+	case $name in buildkitd) rm -rf "$tree/var/lib/buildkit" ;; *) rm -rf "$tree/var/lib/docker" ;; esac
+	;;
+down) down "${2:-}" ;;
+purge) down; rm -rf "$cache" ;;
+*) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
