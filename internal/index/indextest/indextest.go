@@ -175,7 +175,9 @@ func roundTrip(t *testing.T, x index.Index) {
 	spaced := Entry("npm", 5) // an identity in which blanks are no separators
 	spaced.URL, spaced.Variant = "https://packages.example/a b", " c "
 	spaced.Key = ecosystem.Key(spaced.Ecosystem, spaced.URL, spaced.Variant)
-	for _, e := range []index.Entry{full(), foreign, bare, long, odd, spaced} {
+	short := Entry("npm", 6) // as many letters as a SHA-256 has bytes
+	short.Blob = digest.Digest("sha256:" + strings.Repeat("0", 32-len("sha256:")))
+	for _, e := range []index.Entry{full(), foreign, bare, long, odd, spaced, short} {
 		mustPut(t, x, e)
 		wantEntry(t, x, e)
 	}

@@ -104,16 +104,21 @@ func appendTimes(b []byte, all ...time.Time) []byte {
 	return b
 }
 
-// packDigest returns the 32 bytes of a SHA-256, the text of any other digest, and nil for
-// the zero Digest.
+// The forms of a digest that is not zero, by their first byte.
+const (
+	rawDigest  = 1 // 32 bytes of a SHA-256 follow
+	textDigest = 2 // the text of any other digest follows
+)
+
+// packDigest returns the bytes that stand for d, nil for the zero Digest.
 func packDigest(d digest.Digest) []byte {
 	if d == "" {
 		return nil
 	}
 	if raw, err := hex.DecodeString(d.Hex()); err == nil && len(raw) == 32 && digest.FromSum(raw) == d {
-		return raw
+		return append([]byte{rawDigest}, raw...)
 	}
-	return []byte(d)
+	return append([]byte{textDigest}, d...)
 }
 
 // A reader takes fields from data. After a field that is not there it is bad.
@@ -184,14 +189,17 @@ func (r *reader) bytes() []byte {
 func (r *reader) string() string { return string(r.bytes()) }
 
 func (r *reader) digest() digest.Digest {
-	switch b := r.bytes(); len(b) {
-	case 0:
+	b := r.bytes()
+	switch {
+	case len(b) == 0:
 		return ""
-	case 32:
-		return digest.FromSum(b)
-	default:
-		return digest.Digest(b)
+	case b[0] == rawDigest && len(b) == 33:
+		return digest.FromSum(b[1:])
+	case b[0] == textDigest:
+		return digest.Digest(b[1:])
 	}
+	r.bad = true
+	return ""
 }
 
 // time returns the zero time at the end, else the time in UTC.
