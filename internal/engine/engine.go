@@ -302,3 +302,11 @@ func (e *Engine) ecosystem(name string) ecosystem.Ecosystem {
 	}
 	return nil
 }
+
+// Forget drops what is in memory of entries that were deleted from the index.
+func (e *Engine) Forget(keys ...string) {
+	for _, k := range keys {
+		e.objects.Invalidate(k)
+		e.absent.Invalidate(k)
+	}
+}

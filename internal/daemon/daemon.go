@@ -1,0 +1,220 @@
+// Package daemon is the composition root: configuration in, running process out. It is
+// the only package that names implementations.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"sutler/internal/blob/disk"
+	"sutler/internal/ca"
+	"sutler/internal/config"
+	"sutler/internal/control"
+	"sutler/internal/ecosystem"
+	"sutler/internal/engine"
+	"sutler/internal/gc"
+	indexsqlite "sutler/internal/index/sqlite"
+	"sutler/internal/ingress/forward"
+	"sutler/internal/metrics"
+	receiptsqlite "sutler/internal/receipt/sqlite"
+	"sutler/internal/upstream"
+)
+
+// drain is how long running answers and fetches may take to finish after a stop.
+const drain = 30 * time.Second
+
+// Options are what a run needs besides the configuration. Log is required.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	// Ready is called once clients are served. If nil, nobody is told.
+	Ready func(control.Status)
+}
+
+// A process is a running daemon.
+type process struct {
+	config  config.Config
+	options Options
+	started time.Time
+	stop    context.CancelFunc
+
+	blobs      *disk.Store
+	index      *indexsqlite.Index
+	receipts   *receiptsqlite.Store
+	collector  *gc.Collector
+	upstream   *upstream.Client
+	engine     *engine.Engine
+	authority  *ca.CA
+	bundle     []byte // public roots and ours
+	metrics    *metrics.Metrics
+	ecosystems []ecosystem.Ecosystem
+	profiles   []ecosystem.Profile
+	proxy      *forward.Proxy
+	listeners  *listeners
+	trouble    trouble
+	tally      tally
+}
+
+// Run serves until ctx is done or Stop is called on the control socket, then lets running
+// answers finish. It returns when everything it started has ended. Errors say what could
+// not be opened and why: the store is in use, a port is taken, a file is damaged.
+func Run(ctx context.Context, c config.Config, o Options) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d := &process{config: c, options: o, started: time.Now(), stop: stop, trouble: trouble{log: o.Log}}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	handler, err := d.handler()
+	if err != nil {
+		return err
+	}
+	return d.serve(ctx, handler)
+}
+
+// open opens the stores and makes the parts that stand on them.
+func (d *process) open(ctx context.Context) error {
+	for _, dir := range []string{d.config.Store.Dir, d.config.Store.State, filepath.Dir(d.config.Socket)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, part := range []func(context.Context) error{d.openStores, d.openAuthority, d.openEngine} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close closes what open opened, in the reverse order.
+func (d *process) close() error {
+	var errs []error
+	if d.engine != nil {
+		d.engine.Close()
+	}
+	if d.upstream != nil {
+		d.upstream.Close()
+	}
+	if d.collector != nil {
+		errs = append(errs, d.collector.Close())
+	}
+	if d.receipts != nil {
+		errs = append(errs, d.receipts.Close())
+	}
+	if d.index != nil {
+		errs = append(errs, d.index.Close())
+	}
+	if d.blobs != nil {
+		errs = append(errs, d.blobs.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// serve listens and serves until ctx is done, then stops in order: no new connections,
+// running answers, running fetches.
+func (d *process) serve(ctx context.Context, handler http.Handler) error {
+	socket, err := listenControl(ctx, d.config.Socket)
+	if err != nil {
+		return err
+	}
+	admin := &http.Server{Handler: control.Handler(d, builds{d}, stock{d}), ReadHeaderTimeout: 10 * time.Second}
+	server := d.server(handler)
+	d.listeners = newListeners(server)
+	if err := d.listen(ctx); err != nil {
+		return errors.Join(err, socket.Close(), server.Close())
+	}
+	var running sync.WaitGroup
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	running.Go(func() { d.collector.Run(background) })
+	running.Go(func() {
+		if err := admin.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+			d.trouble.add(fmt.Errorf("control socket: %w", err))
+		}
+	})
+	d.ready(ctx)
+	select {
+	case <-ctx.Done():
+	case err = <-d.listeners.failed:
+	}
+	return errors.Join(err, d.shutdown(ctx, server, admin, func() { end(); running.Wait() }))
+}
+
+// shutdown ends the servers in order, each within what is left of drain.
+func (d *process) shutdown(ctx context.Context, server, admin *http.Server, end func()) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close() // whoever has not finished by now is cut off
+	}
+	d.listeners.wait.Wait()
+	err = errors.Join(err, d.proxy.Shutdown(ctx))
+	d.engine.Drain(ctx)
+	err = errors.Join(err, admin.Close())
+	end()
+	return err
+}
+
+// ready tells whoever started the process.
+func (d *process) ready(ctx context.Context) {
+	s, err := d.Status(ctx)
+	if err != nil {
+		d.trouble.add(err)
+	}
+	d.options.Log.Info("serving", "listen", s.Listen, "store", d.config.Store.Dir, "socket", d.config.Socket)
+	if d.options.Ready != nil {
+		d.options.Ready(s)
+	}
+}
+
+// listen opens the configured listeners, and those on the bridges of container engines.
+func (d *process) listen(ctx context.Context) error {
+	for _, a := range append([]string(nil), d.config.Listen...) {
+		if err := d.listeners.listen(ctx, a); err != nil {
+			return err
+		}
+	}
+	if d.config.ACNG != "" {
+		if err := d.listeners.listen(ctx, d.config.ACNG); err != nil {
+			return err
+		}
+	}
+	if !d.config.Bridges {
+		return nil
+	}
+	addrs, err := bridges()
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if err := d.listeners.listen(ctx, net.JoinHostPort(a.String(), d.listeners.port())); err != nil {
+			d.trouble.add(err) // builds on that bridge are not served; everybody else is
+		}
+	}
+	return nil
+}
+
+// listenControl makes the control socket, 0600 in a folder that only its owner enters. A
+// socket that a killed process left is replaced; that of a living one is not: the lock
+// of the store was taken before.
+func listenControl(ctx context.Context, path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
+	return l, os.Chmod(path, 0o600)
+}

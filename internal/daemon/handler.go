@@ -1,0 +1,48 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"sutler/internal/ingress"
+	"sutler/internal/ingress/forward"
+	"sutler/internal/ingress/native"
+)
+
+// handler makes what serves clients: the forward proxy, and behind it the native endpoint.
+func (d *process) handler() (http.Handler, error) {
+	lines := sink{&d.tally, d.receipts}
+	respond, err := ingress.New(ingress.Options{Engine: d.engine, Passer: d.fetcher(), Receipts: lines, Metrics: d.metrics,
+		Log: d.options.Log, Rules: d.rules(), Profiles: d.profiles})
+	if err != nil {
+		return nil, err
+	}
+	local := native.New(native.Handler{Respond: respond, Profiles: d.profiles, Metrics: d.metrics.Handler(), Names: d.hostNames(),
+		AptCacher: d.config.ACNG != ""})
+	d.proxy, err = forward.New(forward.Options{Respond: respond, Local: local, Intercepts: d.intercepts, Certificate: d.certificate,
+		Dialer: d.fetcher(), Receipts: lines, Metrics: d.metrics, Log: d.options.Log, Rules: d.rules(), Own: d.isOwn,
+		Distrusted: func(host, build string, err error) {
+			d.trouble.add(fmt.Errorf("a client (build %q) broke the TLS handshake for %s off; if it pins certificates, add the host to intercept.except: %w", build, host, err))
+		}})
+	return d.proxy, err
+}
+
+// certificate returns what an intercepted connection presents.
+func (d *process) certificate(name string) (*tls.Certificate, error) {
+	if d.authority == nil {
+		return nil, errors.New("interception is off")
+	}
+	return d.authority.Certificate(name)
+}
+
+// isOwn reports whether host:port is one of the listeners.
+func (d *process) isOwn(hostport string) bool {
+	a, err := netip.ParseAddrPort(hostport)
+	return err == nil && d.listeners.own(a)
+}
+
+// server makes the server of all listeners.
+func (d *process) server(h http.Handler) *http.Server { return ingress.NewServer(h, d.options.Log) }

@@ -1,0 +1,142 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+)
+
+// listeners are the places where clients are served. More can be added while it runs:
+// the bridge of a container engine may appear later than sutler.
+type listeners struct {
+	server *http.Server
+
+	mu     sync.Mutex
+	open   map[string]net.Listener // by host:port as bound
+	failed chan error              // the first listener that broke
+	wait   sync.WaitGroup
+}
+
+func newListeners(server *http.Server) *listeners {
+	return &listeners{server: server, open: map[string]net.Listener{}, failed: make(chan error, 1)}
+}
+
+// listen serves on an address; again is no error.
+func (l *listeners) listen(ctx context.Context, address string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open[address] != nil {
+		return nil
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	l.open[ln.Addr().String()] = ln
+	l.wait.Go(func() {
+		if err := l.server.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			select {
+			case l.failed <- err:
+			default: // the first one ends the process
+			}
+		}
+	})
+	return nil
+}
+
+// addresses returns host:port of all listeners, loopback first.
+func (l *listeners) addresses() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var loopback, others []string
+	for a := range l.open {
+		if ap, err := netip.ParseAddrPort(a); err == nil && ap.Addr().IsLoopback() {
+			loopback = append(loopback, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	return append(loopback, others...)
+}
+
+// own reports whether an address is one of the listeners'.
+func (l *listeners) own(to netip.AddrPort) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := range l.open {
+		ap, err := netip.ParseAddrPort(a)
+		if err != nil || ap.Port() != to.Port() {
+			continue
+		}
+		if ap.Addr().Unmap() == to.Addr().Unmap() || ap.Addr().IsUnspecified() && isLocal(to.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocal reports whether an address is one of this machine's.
+func isLocal(addr netip.Addr) bool {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return addr.IsLoopback()
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr.Unmap() {
+			return true
+		}
+	}
+	return false
+}
+
+// bridgeNames are the beginnings of the names that container engines give their bridges.
+var bridgeNames = [...]string{"docker", "br-", "podman", "cni-podman", "buildkit"}
+
+// bridges returns the IPv4 addresses of the container bridges of this machine.
+func bridges() ([]netip.Addr, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, i := range all {
+		if !isBridge(i.Name) {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", i.Name, err)
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+				out = append(out, p.Addr())
+			}
+		}
+	}
+	return out, nil
+}
+
+func isBridge(name string) bool {
+	for _, b := range bridgeNames {
+		if strings.HasPrefix(name, b) {
+			return true
+		}
+	}
+	return false
+}
+
+// port returns the port of the first listener, which bridges share.
+func (l *listeners) port() string {
+	for _, a := range l.addresses() {
+		if _, port, err := net.SplitHostPort(a); err == nil {
+			return port
+		}
+	}
+	return ""
+}

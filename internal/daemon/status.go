@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sutler/internal/control"
+	"sutler/internal/engine"
+	"sutler/internal/receipt"
+)
+
+// maxTrouble is how many past troubles `status` shows.
+const maxTrouble = 20
+
+// trouble collects what no client sees and somebody may have to act on.
+type trouble struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	last []string
+}
+
+// add notes an error; nil is none.
+func (t *trouble) add(err error) {
+	if err == nil {
+		return
+	}
+	t.log.Warn("trouble", "err", err.Error())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = append(t.last, time.Now().Format(time.DateTime)+" "+err.Error())
+	if len(t.last) > maxTrouble {
+		t.last = t.last[len(t.last)-maxTrouble:]
+	}
+}
+
+func (t *trouble) list() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]string(nil), t.last...)
+}
+
+// outcomes lists all outcomes, in the order in which tally counts them.
+var outcomes = [...]engine.Outcome{engine.Hit, engine.Revalidated, engine.Miss, engine.Joined, engine.Stale, engine.Bypass, engine.Refused, engine.Bad, engine.Error}
+
+// A tally counts answers for `status`, without a lock: it stands in the way of every hit.
+type tally struct {
+	answers   [len(outcomes)]atomic.Int64
+	bytes     atomic.Int64
+	fromStore atomic.Int64
+}
+
+// sink passes receipt lines on to the store of receipts, and counts them.
+type sink struct {
+	tally *tally
+	next  receipt.Sink
+}
+
+// Append implements receipt.Sink.
+func (s sink) Append(l receipt.Line) {
+	for i, o := range outcomes {
+		if string(o) != l.Outcome {
+			continue
+		}
+		s.tally.answers[i].Add(1)
+		s.tally.bytes.Add(l.Bytes)
+		if o == engine.Hit || o == engine.Revalidated || o == engine.Stale {
+			s.tally.fromStore.Add(l.Bytes)
+		}
+	}
+	s.next.Append(l)
+}
+
+// counters returns what was counted.
+func (t *tally) counters() control.Counters {
+	c := control.Counters{Answers: map[string]int64{}, Bytes: t.bytes.Load(), FromStore: t.fromStore.Load()}
+	for i, o := range outcomes {
+		if n := t.answers[i].Load(); n > 0 {
+			c.Answers[string(o)] = n
+		}
+	}
+	return c
+}
+
+// Status implements control.Daemon.
+func (d *process) Status(context.Context) (control.Status, error) {
+	bytes, blobs := d.collector.Usage()
+	s := control.Status{Version: d.options.Version, PID: os.Getpid(), Started: d.started, Listen: d.listeners.addresses(),
+		Offline: d.config.Upstream.Offline, Counters: d.tally.counters(), Trouble: d.trouble.list(),
+		Store: control.Store{Dir: d.config.Store.Dir, Bytes: bytes, Blobs: blobs, MaxSize: d.config.Store.MaxSize}}
+	if d.authority != nil {
+		info := d.authority.Info()
+		s.CA = control.CA{Fingerprint: info.Fingerprint, Names: info.Names, NotAfter: info.Expires, PEM: string(d.authority.Root())}
+	}
+	free, err := freeBytes(d.config.Store.Dir)
+	s.Store.Free = free
+	return s, err
+}
+
+// Stop implements control.Daemon.
+func (d *process) Stop() { d.stop() }
