@@ -1,0 +1,5 @@
+package ingress
+
+const serverMark = "SUTLER_TEST_SERVER"
+
+func serveChild() int { return 0 }

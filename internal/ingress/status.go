@@ -1,0 +1,181 @@
+package ingress
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
+	"sutler/internal/engine"
+	"sutler/internal/policy"
+	"sutler/internal/upstream"
+)
+
+// failures maps errors to statuses, the first that matches, with what the user can do.
+// Policy is 403 and never 404, which many clients take for "ask the next registry".
+var failures = []struct {
+	is     error
+	status int
+	hint   string
+}{
+	{policy.ErrRefused, http.StatusForbidden, "change the rule that is named if this is wanted"},
+	{ecosystem.ErrRefused, http.StatusForbidden, "talk to the registry itself for this operation"},
+	{upstream.ErrBlocked, http.StatusForbidden, "configure the host if sutler may reach it"},
+	{ecosystem.ErrUnknown, http.StatusNotFound, "check the path against the ecosystem's documentation"},
+	{digest.ErrMismatch, http.StatusBadGateway, "nothing was stored; if it stays so, ask whoever runs the origin"},
+	{ecosystem.ErrInvalid, http.StatusBadGateway, "nothing was stored; if it stays so, ask whoever runs the origin"},
+	{engine.ErrRolledBack, http.StatusBadGateway, "wait for the mirror to catch up, or use another"},
+	{engine.ErrTooLarge, http.StatusBadGateway, "raise the limit if a body of this size is expected"},
+	{engine.ErrTooDeep, http.StatusBadGateway, "please report it"},
+	{upstream.ErrNotFound, http.StatusNotFound, "check name and version"},
+	{upstream.ErrForbidden, http.StatusForbidden, "check the credentials configured for the origin"},
+	{upstream.ErrInvalid, http.StatusBadGateway, "nothing was stored; if it stays so, ask whoever runs the origin"},
+	{upstream.ErrOffline, http.StatusGatewayTimeout, "build once while online to store it"},
+	{upstream.ErrUnavailable, http.StatusGatewayTimeout, "try again when the origin can be reached"},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, "try again when the origin can be reached"},
+}
+
+// Status returns the HTTP status for an error of the engine. An origin's own refusal keeps
+// its status; an origin that answers nonsense or breaks its promise is 502, one that cannot
+// be asked 504. What is not known is 500.
+func Status(err error) int {
+	status, _ := explain(err)
+	return status
+}
+
+// explain returns the status for an error, and a hint.
+func explain(err error) (int, string) {
+	for _, f := range failures {
+		if errors.Is(err, f.is) {
+			return refine(err, f.status), f.hint
+		}
+	}
+	return http.StatusInternalServerError, "see sutler's log"
+}
+
+// refine replaces a status by the origin's own where clients need that one.
+func refine(err error, status int) int {
+	var said *upstream.StatusError
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &untrusted):
+		return http.StatusBadGateway // the origin was reached, and is not who it should be
+	case !errors.As(err, &said):
+		return status
+	case status == http.StatusNotFound || status == http.StatusForbidden || said.Status == http.StatusTooManyRequests:
+		if said.Status >= 400 && said.Status < 500 {
+			return said.Status
+		}
+	case status == http.StatusGatewayTimeout:
+		return http.StatusBadGateway // it answered, if only to say that it is in trouble
+	}
+	return status
+}
+
+// A dialect is how the clients of an ecosystem want to be told of a failure.
+type dialect struct {
+	contentType string
+	body        func(text string) string
+	permanent   int // instead of 502 for bytes that are not what was promised
+}
+
+// dialects has those that plain text does not serve. npm shows the member "error" of a
+// JSON body, and asks again for over two minutes after any 5xx.
+var dialects = map[string]dialect{
+	"npm": {"application/json", jsonError, http.StatusUnprocessableEntity},
+}
+
+// jsonError returns {"error": text}.
+func jsonError(text string) string {
+	b, err := json.Marshal(map[string]string{"error": strings.TrimSpace(text)})
+	if err != nil {
+		return "{}" // strings always encode
+	}
+	return string(b) + "\n"
+}
+
+// fail answers with an error: one sentence that says what, where, and what to do. The
+// reason phrase, which is all that some clients show, cannot be set with net/http.
+func (p *Responder) fail(w http.ResponseWriter, r *http.Request, req ecosystem.Request, err error) {
+	status, hint := explain(err)
+	if errors.Is(err, ecosystem.ErrRefused) && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		status = http.StatusMethodNotAllowed
+	}
+	text := fmt.Sprintf("%v; %s", err, hint)
+	if status == http.StatusInternalServerError {
+		text = "internal error at " + publicURL(req.URL) + "; " + hint
+	}
+	outcome := engine.Fails(err)
+	d, special := dialects[p.ecosystem(req)]
+	if special && d.permanent != 0 && outcome == engine.Bad {
+		status = d.permanent
+	}
+	h := w.Header()
+	clear(h)
+	h["Cache-Status"], h["Cache-Control"] = cacheStatus[outcome], neverStored
+	if status == http.StatusMethodNotAllowed {
+		h.Set("Allow", "GET, HEAD")
+	}
+	if after := retryAfter(err); after > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+	}
+	if !special {
+		refuse(w, status, text)
+		return
+	}
+	send(w, status, d.contentType, d.body("sutler: "+oneLine(text)))
+}
+
+// retryAfter returns how long the origin asked to be left alone, 0 if it did not.
+func retryAfter(err error) time.Duration {
+	var said *upstream.StatusError
+	if errors.As(err, &said) {
+		return said.RetryAfter
+	}
+	return 0
+}
+
+// refuse answers with a status and one line of text.
+func refuse(w http.ResponseWriter, status int, text string) {
+	send(w, status, "text/plain; charset=utf-8", "sutler: "+oneLine(text)+"\n")
+}
+
+// Refuse answers, on behalf of a way in, a request that never became one for the engine:
+// one sentence of text, not to be stored.
+func Refuse(w http.ResponseWriter, status int, text string) {
+	w.Header()["Cache-Control"] = neverStored
+	refuse(w, status, text)
+}
+
+// send writes a short answer. A client that is gone does not read it, and nothing depends
+// on its having been read.
+func send(w http.ResponseWriter, status int, contentType, body string) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body))
+}
+
+// oneLine returns text as one line of at most 1,000 bytes without control characters:
+// parts of it come from outside.
+func oneLine(text string) string {
+	text = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) > 1000 {
+		text = strings.ToValidUTF8(text[:1000], "") + "…"
+	}
+	return text
+}
