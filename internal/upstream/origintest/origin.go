@@ -8,6 +8,7 @@ package origintest
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"io"
 	"log"
@@ -183,6 +184,20 @@ func (o *Origin) Ports() (plain, secure int) {
 
 // Proxy makes o stand for every host, if it is used as http.Transport.Proxy.
 func (o *Origin) Proxy(*http.Request) (*url.URL, error) { return url.Parse(o.plain.URL) }
+
+// Client returns a client that finds every host at o, directly by o's own addresses and
+// as a proxy otherwise, believes its CA, and stops with its test.
+func (o *Origin) Client() *http.Client {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: o.Roots(), MinVersion: tls.VersionTLS12}}
+	transport.Proxy = func(r *http.Request) (*url.URL, error) {
+		if o.Owns(r.URL.Host) {
+			return nil, nil
+		}
+		return o.Proxy(r)
+	}
+	o.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
 
 // serve answers one request as its place says.
 func (o *Origin) serve(w http.ResponseWriter, r *http.Request) {
