@@ -126,7 +126,8 @@ func TestView(t *testing.T) {
 	}
 }
 
-func FuzzInspect(f *testing.F) {
+// FuzzChecksums checks that a checksum file speaks of nothing but what lies beside it.
+func FuzzChecksums(f *testing.F) {
 	f.Add(strings.Repeat("a", 64)+"  tool-1.2.3.zip\n", true)
 	f.Add("SHA256 (tool-1.2.3.zip) = "+strings.Repeat("b", 64), true)
 	f.Add("tool-1.2.3.zip: "+strings.Repeat("C3C3 ", 32), false)

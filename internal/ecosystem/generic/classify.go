@@ -58,7 +58,7 @@ func (e *Ecosystem) describe(h host, origin, path, query string) ecosystem.Resou
 		return res
 	}
 	above, _ := splitPath(path)
-	res.Kind = ecosystem.Artifact
+	res.Kind, res.Sealed = ecosystem.Artifact, false
 	res.Optional = true
 	res.VouchedBy = vouchers(h, file{whole: res.URL, above: origin + above, path: path})
 	return res

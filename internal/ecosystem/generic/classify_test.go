@@ -198,36 +198,3 @@ func TestProfile(t *testing.T) {
 		t.Errorf("mount: %v, %v", u, ok)
 	}
 }
-
-func FuzzClassify(f *testing.F) {
-	for _, s := range []string{
-		"https://downloads.example/a/tool-1.2.3.zip", "https://code.example/o/r/releases/download/v1/f.zip", "http://a.cdn.example/%61%2fb?z=1&a=2",
-		"https://raw.example/o/r/" + commit + "/x", "https://downloads.example/a%25/b", "https://products.example/p/1.0.0/p_1.0.0_linux.zip",
-	} {
-		f.Add("GET", s)
-	}
-	e := example()
-	f.Fuzz(func(t *testing.T, method, s string) {
-		u, err := url.Parse(s)
-		if err != nil {
-			t.Skip()
-		}
-		res, err := e.Classify(ecosystem.Request{Method: method, URL: u})
-		if err != nil {
-			if !errors.Is(err, ecosystem.ErrUnknown) && !errors.Is(err, ecosystem.ErrBypass) && !errors.Is(err, ecosystem.ErrRefused) {
-				t.Errorf("Classify(%q): %v is none of the three errors", s, err)
-			}
-			return
-		}
-		c, err := url.Parse(res.URL)
-		if err != nil || c.Scheme != u.Scheme || !strings.EqualFold(c.Hostname(), u.Hostname()) {
-			t.Fatalf("Classify(%q) left its origin: %q", s, res.URL) // never fetch from somewhere else
-		}
-		for _, r := range append([]ecosystem.Resource{res}, res.VouchedBy...) {
-			again, err := e.Classify(request(t, "GET", r.URL))
-			if err != nil || again.Key() != r.Key() || again.Kind != r.Kind {
-				t.Errorf("Classify(%q) = %q, which is %q itself (%v)", s, r.URL, again.URL, err)
-			}
-		}
-	})
-}

@@ -3,6 +3,7 @@ package generic
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 
 	"sutler/internal/ecosystem"
@@ -86,7 +87,12 @@ func settings() []ecosystem.Setting {
 }
 
 // Profile returns the facts that never change.
-func (e *Ecosystem) Profile() ecosystem.Profile { return e.profile }
+func (e *Ecosystem) Profile() ecosystem.Profile {
+	p := e.profile
+	p.Hosts, p.Mounts = slices.Clone(p.Hosts), slices.Clone(p.Mounts)
+	p.Env, p.Files, p.Unsupported = slices.Clone(p.Env), slices.Clone(p.Files), slices.Clone(p.Unsupported)
+	return p
+}
 
 // Inspect emits what checksum files say about the files beside them. It accepts every
 // body, and does not use src.

@@ -3,7 +3,6 @@ package npm_test
 import (
 	"errors"
 	"net/url"
-	"strings"
 	"testing"
 
 	"sutler/internal/ecosystem"
@@ -163,35 +162,4 @@ func TestForm(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzClassify(f *testing.F) {
-	for _, s := range []string{
-		registry + "left-pad", registry + "@scope%2fname", nexus + "@a/b/-/b-1.0.0.tgz", registry + "-/npm/v1/keys",
-		"https://mirror.example/x/-/x-1.0.0.tgz", registry + "a/%2e%2e", registry + "~/1/@a/b/1.tgz", registry + "-/package/a/dist-tags",
-	} {
-		f.Add("GET", s)
-	}
-	e := example()
-	f.Fuzz(func(t *testing.T, method, s string) {
-		u, err := url.Parse(s)
-		if err != nil {
-			t.Skip()
-		}
-		res, err := e.Classify(ecosystem.Request{Method: method, URL: u})
-		if err != nil {
-			if !errors.Is(err, ecosystem.ErrUnknown) && !errors.Is(err, ecosystem.ErrBypass) && !errors.Is(err, ecosystem.ErrRefused) {
-				t.Errorf("Classify(%q): %v is none of the three errors", s, err)
-			}
-			return
-		}
-		c, err := url.Parse(res.URL)
-		if err != nil || c.Scheme != u.Scheme || !strings.EqualFold(c.Hostname(), u.Hostname()) {
-			t.Fatalf("Classify(%q) left its origin: %q", s, res.URL) // never fetch from somewhere else
-		}
-		again, err := e.Classify(ecosystem.Request{Method: "GET", URL: c})
-		if err != nil || again.Key() != res.Key() {
-			t.Errorf("Classify(%q) = %q, which is %q itself (%v)", s, res.URL, again.URL, err)
-		}
-	})
 }

@@ -168,7 +168,9 @@ func TestInspectErrors(t *testing.T) {
 	}
 }
 
-func FuzzInspect(f *testing.F) {
+// FuzzPackument checks that a packument speaks of nothing but tarballs that name it as
+// their voucher, and what holds for all views of one that is accepted.
+func FuzzPackument(f *testing.F) {
 	f.Add(`{"name":"left-pad","versions":{"1.0.0":{"dist":{"integrity":"` + empty512 + `","tarball":"` + registry + `left-pad/-/left-pad-1.0.0.tgz"}}},"time":{"1.0.0":"2026-01-02T03:04:05Z"}}`)
 	f.Add(`{"name":"left-pad","dist-tags":{"latest":"1.0.0"},"x":[1.5e3,true,null,"\u00e9"]}`)
 	f.Add(`<html>`)

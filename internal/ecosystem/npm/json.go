@@ -127,6 +127,15 @@ func (s *scanner) end() error {
 	}
 }
 
+// rest returns a reader of what was not read yet. The scanner must not be used any more.
+func (s *scanner) rest() io.Reader {
+	left := bytes.NewReader(s.buf[s.pos:])
+	if s.r == nil {
+		return left
+	}
+	return io.MultiReader(left, s.r)
+}
+
 // raw reads the next value and returns its bytes. They hold until the scanner is used again.
 func (s *scanner) raw() ([]byte, error) {
 	if _, err := s.space(); err != nil {

@@ -41,6 +41,9 @@ func (e *Ecosystem) View(w io.Writer, doc ecosystem.Body, v ecosystem.View) erro
 	if err := write(s); err != nil {
 		return fmt.Errorf("%s: %w", doc.Resource.URL, err)
 	}
+	if _, err := io.Copy(f.w, s.rest()); err != nil {
+		return fmt.Errorf("%s: %w", doc.Resource.URL, err)
+	}
 	return f.w.Flush()
 }
 
