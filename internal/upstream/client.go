@@ -74,6 +74,9 @@ type Client struct {
 	// and the bytes of the body. It must not block. If nil, nobody is told.
 	Observe func(ecosystem string, status int, took time.Duration, bytes int64)
 
+	// connect dials a checked address; tests put a network without one in its place.
+	connect func(context.Context, netip.AddrPort) (net.Conn, error)
+
 	once      sync.Once
 	transport *http.Transport
 	proxies   sync.Map // hostport of each proxy that was used → true
@@ -86,6 +89,21 @@ var (
 	_ Passer  = (*Client)(nil)
 	_ Dialer  = (*Client)(nil)
 )
+
+// Roots returns the system's certificate authorities and those in the PEM files given, for
+// Client.Roots. It is an error if a file holds no certificate.
+func Roots(pems ...[]byte) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("system certificates: %w", err)
+	}
+	for i, p := range pems {
+		if !pool.AppendCertsFromPEM(p) {
+			return nil, fmt.Errorf("certificate authority %d: no PEM certificate in it", i+1)
+		}
+	}
+	return pool, nil
+}
 
 // Close closes the connections that nobody uses. The client stays usable.
 func (c *Client) Close() { c.roundTripper().CloseIdleConnections() }

@@ -436,6 +436,23 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+func TestRoots(t *testing.T) {
+	o := origintest.New(t)
+	pool, err := upstream.Roots(o.CA())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, o)
+	c.Roots = pool
+	o.File("/x", "body")
+	if _, body, err := get(t, c, o.SecureURL("/x")); body != "body" || err != nil {
+		t.Errorf("Fetch = %q, %v", body, err)
+	}
+	if _, err := upstream.Roots([]byte("no certificate")); err == nil {
+		t.Error("Roots accepted what is no certificate")
+	}
+}
+
 func TestObserve(t *testing.T) {
 	o := origintest.New(t)
 	c := newClient(t, o)

@@ -49,7 +49,11 @@ func (c *Client) dial(ctx context.Context, hostport string) (net.Conn, error) {
 	if len(allowed) == 0 {
 		return nil, refused
 	}
-	return race(ctx, interleave(allowed), connect)
+	dialOne := c.connect
+	if dialOne == nil {
+		dialOne = connect
+	}
+	return race(ctx, interleave(allowed), dialOne)
 }
 
 // lookup returns the addresses of a host, at least one.
