@@ -11,8 +11,8 @@
 // known key that does not hold makes the packument invalid.
 //
 // Not verified: Sigstore provenance, signatures by keys published at /-/npm/v1/keys but
-// unknown here or of packages with more than a thousand versions, versions that state nothing but a SHA-1, and everything in a packument but
-// the integrity of its tarballs.
+// unknown here, signatures of packages with more than a thousand signed versions, versions
+// that state nothing but a SHA-1, and all of a packument but the integrity of its tarballs.
 //
 // Specification: https://github.com/npm/registry/blob/main/docs/REGISTRY-API.md and
 // https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md.

@@ -74,7 +74,7 @@ func parseKey(spki string) (*ecdsa.PublicKey, error) {
 // check verifies the signatures of all versions. The packument counts as signed if each
 // version has one that holds, by a known key. One that does not hold is ErrInvalid.
 func (k keyring) check(ctx context.Context, l *listing) (ecosystem.Evidence, error) {
-	if n := len(l.releases); n > maxVerified {
+	if n := k.candidates(l); n > maxVerified {
 		return ecosystem.Evidence{Note: fmt.Sprintf("signatures of %d versions are too many to check", n)}, nil
 	}
 	signers := make(map[string]bool)
@@ -98,6 +98,17 @@ func (k keyring) check(ctx context.Context, l *listing) (ecosystem.Evidence, err
 	}
 	ids := slices.Sorted(maps.Keys(signers))
 	return ecosystem.Evidence{Signer: "npm registry key " + strings.Join(ids, " ")}, nil
+}
+
+// candidates counts the versions that carry a signature by a known key.
+func (k keyring) candidates(l *listing) int {
+	n := 0
+	for i := range l.releases {
+		if slices.ContainsFunc(l.releases[i].signatures, func(s signature) bool { _, ok := k[s.key]; return ok }) {
+			n++
+		}
+	}
+	return n
 }
 
 // verify returns the id of a known key that signed the release, "" if none did.

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func TestSignatureOfPublicRegistry(t *testing.T) {
 		{"one of two versions", func(l *listing) { l.releases = append(l.releases, release{version: "2.0.0"}) }, false, nil},
 		{"too many to check", func(l *listing) {
 			l.releases[0].signatures[0].value = "MEUC"
-			l.releases = append(l.releases, make([]release, maxVerified)...)
+			l.releases = slices.Repeat(l.releases, maxVerified+1)
 		}, false, nil},
 		{"no version", func(l *listing) { l.releases = nil }, false, nil},
 		{"another package", func(l *listing) { l.name = "is-odd" }, false, ecosystem.ErrInvalid},
