@@ -35,8 +35,8 @@ func runOrigin(args []string) error {
 			return
 		}
 		size, err := strconv.ParseInt(strings.Split(r.URL.Path, "/")[1], 10, 64)
-		if err != nil {
-			http.NotFound(w, r)
+		if err != nil || !strings.HasSuffix(r.URL.Path, ".tar.gz") {
+			http.NotFound(w, r) // checksum files beside a download, for example
 			return
 		}
 		mu.Lock()
