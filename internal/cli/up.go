@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sutler/internal/config"
+	"sutler/internal/control"
+)
+
+const (
+	// startWithin bounds how long `up` waits for the daemon.
+	startWithin = 30 * time.Second
+	// pollEvery is how often `up` and `down` look whether the daemon is there.
+	pollEvery = 30 * time.Millisecond
+	// maxLog is the size, in bytes, from which the log of the last runs is set aside.
+	maxLog = 10 << 20
+	// logTail is how much of the log is shown when the daemon does not start, bytes.
+	logTail = 4 << 10
+)
+
+// up returns the command that starts the daemon in the background.
+func (a *app) up() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "start sutler in the background",
+		Args:  cobra.NoArgs,
+	}
+	flags := newDaemonFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		l, err := a.load(flags.settings())
+		if err != nil {
+			return err
+		}
+		client := control.NewClient(l.Socket)
+		s, err := client.Status(c.Context())
+		if err == nil {
+			return a.welcome(s, "sutler is running already")
+		}
+		if !errors.Is(err, control.ErrNotRunning) {
+			return err
+		}
+		s, err = a.start(c.Context(), l.Config, flags, client)
+		if err != nil {
+			return err
+		}
+		return a.welcome(s, "")
+	}
+	return c
+}
+
+// welcome says what is running now.
+func (a *app) welcome(s control.Status, first string) error {
+	if a.json {
+		return a.print(s, nil)
+	}
+	if first != "" {
+		a.say("%s", first)
+	}
+	tick := a.paint("32") + "✔" + a.paint("0")
+	a.say("  %s store        %s", tick, storeLine(s.Store))
+	a.say("  %s listening    %s", tick, strings.Join(s.Listen, ", "))
+	a.say("  %s CA           %s; the key stays here", tick, caLine(s.CA))
+	for _, t := range s.Trouble {
+		a.say("  ! trouble      %s", t)
+	}
+	a.say("  Next: sutler build -t app .")
+	return nil
+}
+
+// start runs `sutler serve` in a session of its own and waits until it answers.
+func (a *app) start(ctx context.Context, c config.Config, flags daemonFlags, client *control.Client) (control.Status, error) {
+	logPath, log, err := openLog(c.Store.State)
+	if err != nil {
+		return control.Status{}, err
+	}
+	defer func() { _ = log.Close() }() // the child has its own handle
+	self, err := os.Executable()
+	if err != nil {
+		return control.Status{}, err
+	}
+	args := append([]string{"serve", "--socket=" + c.Socket}, flags.args()...)
+	if a.config != "" {
+		args = append(args, "--config="+a.config)
+	}
+	// The daemon outlives this command: its context must not end it.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, args...)
+	cmd.Env, cmd.Dir = a.Env, "/"
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if a.config != "" && !filepath.IsAbs(a.config) {
+		cmd.Dir = "" // the file was named from here
+	}
+	if err := cmd.Start(); err != nil {
+		return control.Status{}, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // until this process ends
+	s, err := await(ctx, client, ended)
+	if err != nil {
+		return s, hint(fmt.Errorf("%w\n%s", err, tail(logPath)), "the whole log is in "+logPath)
+	}
+	return s, nil
+}
+
+// await polls until the daemon answers, ended yields, or time is up.
+func await(ctx context.Context, client *control.Client, ended <-chan error) (control.Status, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("the daemon did not answer within %s", startWithin))
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		s, err := client.Status(ctx)
+		if !errors.Is(err, control.ErrNotRunning) {
+			return s, err
+		}
+		select {
+		case err := <-ended:
+			return s, fmt.Errorf("the daemon did not start: %w", errors.Join(err, errEnded))
+		case <-ctx.Done():
+			return s, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// errEnded says that a daemon ended before it was ready.
+var errEnded = errors.New("it ended before it was ready")
+
+// openLog opens the log of daemons in the background, setting a large one aside.
+func openLog(state string) (string, *os.File, error) {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return "", nil, err
+	}
+	path := filepath.Join(state, logName)
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return "", nil, err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	return path, f, err
+}
+
+// logName is the log's file name in the folder of the state.
+const logName = "sutler.log"
+
+// tail returns the last lines of a file, for an error message.
+func tail(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = f.Close() }() // only read from
+	if info, err := f.Stat(); err == nil && info.Size() > logTail {
+		if _, err := f.Seek(-logTail, io.SeekEnd); err != nil {
+			return err.Error()
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(f, logTail))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}
