@@ -68,6 +68,11 @@ func (e *Engine) vouch(ctx context.Context, res ecosystem.Resource, o *object, t
 
 // vouchers returns the claims that documents make about res.
 func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (vouch, error) {
+	if res.Optional {
+		for _, doc := range res.VouchedBy { // most are not there: ask for all at once
+			_, _ = e.obtain(ctx, doc, t.depth+1, t.since) // whoever waits for the flight gets its error
+		}
+	}
 	for i, doc := range res.VouchedBy {
 		v, err := e.voucher(ctx, res, doc, t)
 		last := i == len(res.VouchedBy)-1

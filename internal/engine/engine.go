@@ -14,6 +14,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,7 @@ type Options struct {
 // An Engine serves resources. Make one with New; its methods are safe for concurrent use.
 type Engine struct {
 	Options
+	profiles []ecosystem.Profile // of Ecosystems, in their order
 
 	objects *otter.Cache[string, *object] // entries in memory, and small bodies
 	views   *otter.Cache[viewKey, *view]
@@ -95,6 +97,9 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{Options: o, flights: map[string]*flight{}, inspecting: map[string][]chan struct{}{},
 		cancels: map[*flight]context.CancelFunc{}}
 	e.setDefaults()
+	for _, eco := range o.Ecosystems {
+		e.profiles = append(e.profiles, eco.Profile())
+	}
 	var errs [7]error
 	e.objects, errs[0] = otter.New(&otter.Options[string, *object]{MaximumWeight: objectsWeight,
 		Weigher: func(key string, o *object) uint32 { return uint32(len(key)) + 1024 + uint32(len(o.bytes)) }})
@@ -263,13 +268,14 @@ func scopedRepository(res ecosystem.Resource) string {
 	return res.Repository + " scope=" + res.Scope
 }
 
-// Classify returns the resource that a request asks for, and its ecosystem. The error is
-// that of the ecosystem, or ecosystem.ErrUnknown if none knows the URL.
+// Classify returns the resource that a request asks for, and its ecosystem: one that owns
+// the host before one that knows the shape of the path. The error is that of the
+// ecosystem, or ecosystem.ErrUnknown if none knows the URL.
 func (e *Engine) Classify(req ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
-	host := req.URL.Hostname()
-	for _, owned := range []bool{true, false} {
-		for _, eco := range e.Ecosystems {
-			if eco.Profile().Owns(host) != owned {
+	host := strings.ToLower(req.URL.Hostname())
+	for _, owned := range [...]bool{true, false} {
+		for i, eco := range e.Ecosystems {
+			if e.profiles[i].Owns(host) != owned {
 				continue
 			}
 			res, err := eco.Classify(req)
@@ -295,9 +301,9 @@ func (e *Engine) scope(res *ecosystem.Resource) {
 
 // ecosystem returns the one of that name.
 func (e *Engine) ecosystem(name string) ecosystem.Ecosystem {
-	for _, eco := range e.Ecosystems {
-		if eco.Profile().Name == name {
-			return eco
+	for i, p := range e.profiles {
+		if p.Name == name {
+			return e.Ecosystems[i]
 		}
 	}
 	return nil

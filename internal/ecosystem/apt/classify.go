@@ -3,174 +3,137 @@ package apt
 import (
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
-	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 )
 
-// floor is the least time that a release counts as fresh.
-const floor = 2 * time.Minute
+// Floors: how long a document counts as fresh whatever its origin says. That of a detached
+// signature is shorter, so that it is never older than a release that was just fetched.
+const (
+	releaseFloor   = 2 * time.Minute
+	signatureFloor = time.Minute
+	changelogFloor = time.Hour
+)
 
-// releaseNames are the signed roots, best first.
+// releaseNames are the names of a release, best first.
 var releaseNames = [...]string{"InRelease", "Release"}
 
-// Classify implements ecosystem.Ecosystem.
-func (a *Apt) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
-	p := r.URL.Path
-	if r.URL.RawQuery != "" || !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsAny(p, "\\\x00%") {
-		return ecosystem.Resource{}, ecosystem.ErrUnknown
+// aptClient is how the User-Agent of apt starts, in all versions.
+const aptClient = "Debian APT-"
+
+// Classify reports which resource a request asks for, by the shape of its path: mirrors
+// need not be known. Only packages outside of pool/ and dists/ are left to others, unless
+// apt asks for them, or the host is known to hold repositories and the name has a version.
+func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
+	none := ecosystem.Resource{}
+	u := r.URL
+	if u == nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Scheme != "http" && u.Scheme != "https" {
+		return none, ecosystem.ErrUnknown
 	}
-	at := location{base: r.URL.Scheme + "://" + r.URL.Host, owned: a.Profile().Owns(r.URL.Hostname())}
-	res, ok := at.resource(p)
+	l := location{origin: u.Scheme + "://" + canonicalHost(u)}
+	p, ok := canonicalPath(u.EscapedPath())
+	if !ok {
+		if len(u.Path) > 1 && e.owns(u) {
+			return none, ecosystem.ErrRefused
+		}
+		return none, ecosystem.ErrUnknown
+	}
+	pl, ok := locate(p)
 	switch {
 	case !ok:
-		return res, ecosystem.ErrUnknown
+		return none, ecosystem.ErrUnknown
+	case pl.flat && pl.kind == packaged && !strings.HasPrefix(r.Client, aptClient) && !(isVersioned(pl.name) && e.owns(u)):
+		return none, ecosystem.ErrUnknown
 	case r.Method != "GET" && r.Method != "HEAD":
-		return ecosystem.Resource{}, ecosystem.ErrRefused
+		return none, ecosystem.ErrRefused
 	}
-	return res, nil
+	return l.resource(pl), nil
 }
 
-// A location is the origin that a path is at.
+// canonicalHost returns the host in lower case, without the default port.
+func canonicalHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	}
+	return host
+}
+
+// A location is where a path lies.
 type location struct {
-	base  string // scheme://host
-	owned bool   // the host is known to hold repositories
+	origin string // scheme://host
 }
 
-// url returns the canonical URL of a decoded path.
-func (l location) url(p string) string { return l.base + (&url.URL{Path: p}).EscapedPath() }
-
-// resource returns what a path names, by its shape.
-func (l location) resource(p string) (ecosystem.Resource, bool) {
-	if i := strings.LastIndex(p, "/dists/"); i >= 0 {
-		return l.listed(p, p[:i], p[i+len("/dists/"):])
-	}
-	if i := strings.LastIndex(p, "/pool/"); i >= 0 && isPackage(p) {
-		return l.artifact(p, p[:i]), true
-	}
-	dir, name := path.Split(p)
-	dir = strings.TrimSuffix(dir, "/")
-	switch {
-	case isRelease(name):
-		return l.release(p, dir, name), true
-	case strings.Contains(dir, "/by-hash/") && l.owned, isIndex(name):
-		return l.member(p, dir, []string{indexDir(dir)}), true
-	case l.owned && isPackage(p):
-		return l.artifact(p, dir), true
-	}
-	return ecosystem.Resource{}, false
-}
-
-// listed returns a resource below dists/.
-func (l location) listed(p, root, rest string) (ecosystem.Resource, bool) {
-	dir, name := path.Split(rest)
-	dir = strings.TrimSuffix(dir, "/")
-	if dir == "" || name == "" {
-		return ecosystem.Resource{}, false
-	}
-	if isRelease(name) && marker(strings.Split(dir, "/")) < 0 {
-		return l.release(p, root, name), true
-	}
-	var suites []string
-	for _, s := range suitesOf(indexDir(dir)) {
-		suites = append(suites, root+"/dists/"+s)
-	}
-	return l.member(p, root, suites), true
-}
-
-// indexDir returns the folder of the index that a by-hash folder belongs to.
-func indexDir(dir string) string {
-	before, _, _ := strings.Cut(dir, "/by-hash/")
-	return before
-}
-
-// marker returns the place of the element below the component, or -1.
-func marker(elements []string) int {
-	return slices.IndexFunc(elements, func(e string) bool {
-		return strings.HasPrefix(e, "binary-") || strings.HasPrefix(e, "installer-") || e == "source" || e == "i18n" || e == "dep11" ||
-			e == "cnf" || strings.HasPrefix(e, "debian-installer")
-	})
-}
-
-// suitesOf returns the suites that an index in a folder below dists/ may belong to.
-func suitesOf(dir string) []string {
-	e := strings.Split(dir, "/")
-	if m := marker(e); m >= 2 {
-		return []string{strings.Join(e[:m-1], "/")}
-	}
-	if len(e) > 1 { // Contents files lie in the component or in the suite
-		return []string{strings.Join(e[:len(e)-1], "/"), dir}
-	}
-	return []string{dir}
-}
-
-func isRelease(name string) bool {
-	return name == "InRelease" || name == "Release" || name == "Release.gpg"
-}
-
-func isIndex(name string) bool {
-	stem, _, _ := strings.Cut(name, ".")
-	return stem == "Packages" || stem == "Sources"
-}
-
-// isPackage reports whether a path names a binary or source package, or a part of one.
-func isPackage(p string) bool {
-	for _, s := range [...]string{".deb", ".udeb", ".ddeb", ".dsc", ".diff.gz"} {
-		if strings.HasSuffix(p, s) {
-			return true
-		}
-	}
-	name := path.Base(p)
-	return strings.Contains(name, ".tar.") && (strings.Contains(name, ".orig") || strings.Contains(name, ".debian.") ||
-		strings.Contains(p, "/pool/") && strings.Contains(name, "_"))
-}
-
-// release returns a signed root, or the detached signature of one.
-func (l location) release(p, root, name string) ecosystem.Resource {
-	res := ecosystem.Resource{Ecosystem: "apt", URL: l.url(p), Kind: ecosystem.Document, Sealed: true, Floor: floor, Repository: l.url(root)}
-	if name == "Release.gpg" {
-		res.Proof = true
+// resource returns what lies at a place.
+func (l location) resource(pl place) ecosystem.Resource {
+	switch pl.kind {
+	case release:
+		return l.release(pl.dir, pl.name, pl.root)
+	case signature:
+		return l.signature(pl.dir, pl.root)
+	case packaged:
+		return l.packaged(pl)
+	case changelogs:
+		return l.document(pl, changelogFloor)
+	case patch:
+		// Its name is the time of its version: it never changes.
+		return ecosystem.Resource{Ecosystem: Name, URL: l.origin + pl.path, VouchedBy: []ecosystem.Resource{l.sibling(pl.dir + "Index")}}
+	case image:
+		res := l.document(pl, 0)
+		res.VouchedBy = []ecosystem.Resource{l.sibling(pl.images + "SHA256SUMS")}
 		return res
 	}
-	res.Root = true
-	return res
+	return l.member(pl)
 }
 
-// member returns an index, whose digest one of the suites' releases states.
-func (l location) member(p, root string, suites []string) ecosystem.Resource {
-	res := ecosystem.Resource{Ecosystem: "apt", URL: l.url(p), Kind: ecosystem.Document, Sealed: true, Repository: l.url(root)}
-	for _, s := range suites {
+// document returns a document that lies at a place.
+func (l location) document(pl place, floor time.Duration) ecosystem.Resource {
+	return ecosystem.Resource{Ecosystem: Name, URL: l.origin + pl.path, Kind: ecosystem.Document, Sealed: true,
+		Repository: l.origin + pl.root, Floor: floor}
+}
+
+// sibling returns the member at another path.
+func (l location) sibling(p string) ecosystem.Resource {
+	pl, _ := locate(p) // the path of a sibling of a place is one
+	return l.member(pl)
+}
+
+// release returns the release of a folder.
+func (l location) release(dir, name, root string) ecosystem.Resource {
+	return ecosystem.Resource{Ecosystem: Name, URL: l.origin + dir + name, Kind: ecosystem.Document, Root: true, Sealed: true,
+		Repository: l.origin + root, Floor: releaseFloor}
+}
+
+// signature returns the detached signature of the Release of a folder.
+func (l location) signature(dir, root string) ecosystem.Resource {
+	return ecosystem.Resource{Ecosystem: Name, URL: l.origin + dir + "Release.gpg", Kind: ecosystem.Document, Sealed: true, Proof: true,
+		Repository: l.origin + root, Floor: signatureFloor}
+}
+
+// member returns a file whose digest a release states. A digest in its path is a claim as
+// well, if it is a strong one; who signed it is known only from the release.
+func (l location) member(pl place) ecosystem.Resource {
+	res := l.document(pl, 0)
+	res.VouchedBy = make([]ecosystem.Resource, 0, len(pl.suites)*len(releaseNames))
+	for _, dir := range pl.suites {
 		for _, name := range releaseNames {
-			res.VouchedBy = append(res.VouchedBy, l.release(s+"/"+name, root, name))
+			res.VouchedBy = append(res.VouchedBy, l.release(dir, name, pl.root))
 		}
 	}
-	_, hash, ok := strings.Cut(p, "/by-hash/")
-	if !ok {
-		return res
-	}
-	alg, hex, _ := strings.Cut(hash, "/")
-	if d, err := digest.New(strings.ToLower(alg), hex); err == nil && d.Strong() {
-		res.Claims = []ecosystem.Claim{{URL: res.URL, Digest: d, Size: -1, By: ecosystem.ByURL}}
+	if pl.digest.Strong() {
+		res.Claims = []ecosystem.Claim{{URL: res.URL, Digest: pl.digest, Size: -1, By: ecosystem.ByURL}}
 	}
 	return res
 }
 
-// artifact returns a package file, which any index of the repository may claim.
-func (l location) artifact(p, root string) ecosystem.Resource {
-	res := ecosystem.Resource{Ecosystem: "apt", URL: l.url(p), Repository: l.url(root)}
-	f := strings.Split(path.Base(p), "_")
-	res.Package = f[0]
-	if len(f) > 1 {
-		res.Version = f[1]
-		for _, s := range [...]string{".orig", ".debian", ".dsc", ".diff", ".tar"} {
-			res.Version, _, _ = strings.Cut(res.Version, s)
-		}
-	}
+// packaged returns a file that any index of the repository may list.
+func (l location) packaged(pl place) ecosystem.Resource {
+	res := ecosystem.Resource{Ecosystem: Name, URL: l.origin + pl.path, Repository: l.origin + pl.root}
+	res.Package, res.Version = cutName(path.Base(pl.path))
 	return res
 }
-
-// escape returns a decoded relative path as it stands in canonical URLs.
-func escape(name string) string { return (&url.URL{Path: "/" + name}).EscapedPath()[1:] }

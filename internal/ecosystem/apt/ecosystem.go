@@ -1,63 +1,53 @@
 package apt
 
-import (
-	"bytes"
-	"io"
+import "sutler/internal/ecosystem"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-
-	"sutler/internal/ecosystem"
-)
+// Name is the name of the ecosystem in keys, metrics and receipts.
+const Name = "apt"
 
 // Options configure the ecosystem.
 type Options struct {
-	// Keyrings are OpenPGP keyrings, binary or armored. A signature by any key in them counts.
+	// Keyrings are OpenPGP keyrings, binary or armored, as files in /etc/apt/keyrings are.
+	// A signature by any key in them counts, whatever repository it is for. What
+	// CheckKeyring refuses adds no keys.
 	Keyrings [][]byte
 }
 
-// An Apt translates Debian repositories. It is safe for concurrent use.
-type Apt struct{ keys openpgp.EntityList }
-
-var _ ecosystem.Ecosystem = (*Apt)(nil)
-
-// New returns the ecosystem. Keyrings that cannot be read add no keys.
-func New(o Options) *Apt {
-	a := &Apt{}
-	for _, ring := range o.Keyrings {
-		read := openpgp.ReadKeyRing
-		if bytes.Contains(ring, []byte("-----BEGIN PGP")) {
-			read = openpgp.ReadArmoredKeyRing
-		}
-		if keys, err := read(bytes.NewReader(ring)); err == nil {
-			a.keys = append(a.keys, keys...)
-		}
-	}
-	return a
+// An Ecosystem translates the protocol of Debian repositories. Create it with New.
+type Ecosystem struct {
+	keys  keyring
+	hosts hostSet
 }
 
-// Profile implements ecosystem.Ecosystem.
-func (*Apt) Profile() ecosystem.Profile {
+var _ ecosystem.Ecosystem = (*Ecosystem)(nil)
+
+// New returns the ecosystem.
+func New(o Options) *Ecosystem {
+	return &Ecosystem{keys: newKeyring(o.Keyrings), hosts: newHostSet(publicHosts())}
+}
+
+// configuration makes apt trust the local authority. It is read before the files of
+// /etc/apt, so that what a user configured there wins. apt takes proxies from http_proxy
+// and https_proxy (in lower case only) by itself.
+const configuration = `// apt trusts the authority of the cache, beside the public ones.
+Acquire::https::CaInfo "{dir}/ca.pem";
+`
+
+// Profile returns the facts that never change.
+func (e *Ecosystem) Profile() ecosystem.Profile {
 	return ecosystem.Profile{
-		Name: "apt", Title: "apt (Debian, Ubuntu and third parties)",
-		Hosts: []string{
-			"deb.debian.org", "security.debian.org", "ftp.debian.org", "*.ftp.debian.org", "*.debian.org", "archive.debian.org", "snapshot.debian.org",
-			"archive.ubuntu.com", "*.archive.ubuntu.com", "security.ubuntu.com", "ports.ubuntu.com", "old-releases.ubuntu.com", "snapshot.ubuntu.com",
-			"ppa.launchpadcontent.net", "ppa.launchpad.net", "changelogs.ubuntu.com",
-			"download.docker.com", "apt.postgresql.org", "packages.microsoft.com", "deb.nodesource.com", "apt.llvm.org", "nginx.org",
-			"apt.releases.hashicorp.com", "packages.cloud.google.com", "dl.google.com", "artifacts.elastic.co", "repo.mysql.com", "pkgs.k8s.io",
-			"packages.sury.org", "cli.github.com", "apt.corretto.aws", "packages.adoptium.net", "repos.azul.com", "archive.raspberrypi.org",
-		},
+		Name:     Name,
+		Title:    "apt (Debian, Ubuntu and third parties)",
+		Hosts:    publicHosts(),
 		Mounts:   []ecosystem.Mount{{Path: "/apt/{host}/", Origin: "http://{host}/"}},
 		Env:      []ecosystem.Setting{{Name: "APT_CONFIG", Value: "{dir}/apt.conf"}},
-		Files:    []ecosystem.File{{Name: "apt.conf", Content: "Acquire::https::CaInfo \"{dir}/ca.pem\";\n"}},
-		Verified: "OpenPGP signature of the release → SHA-256 of indexes → SHA-256 of packages and sources",
-		Unsupported: []string{"repositories that ask for a client certificate (tunnelled)",
-			"flat repositories whose packages lie in other folders than their index (served unvouched)"},
+		Files:    []ecosystem.File{{Name: "apt.conf", Content: configuration}},
+		Verified: "OpenPGP signature of the release → SHA-256 of its indexes → SHA-256 of packages and sources",
+		Unsupported: []string{
+			"a release signed by no known key is served as unvouched, and refused under strict policy",
+			"repositories that ask for a client certificate are tunnelled",
+			"flat repositories whose packages lie outside of the folder of their index are served as unvouched",
+			"changelogs are passed on unverified: nobody states their digests",
+		},
 	}
-}
-
-// View implements ecosystem.Ecosystem: everything is signed or hashed as a whole.
-func (*Apt) View(w io.Writer, doc ecosystem.Body, _ ecosystem.View) error {
-	_, err := io.Copy(w, doc.Reader())
-	return err
 }

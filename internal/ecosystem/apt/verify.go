@@ -1,0 +1,209 @@
+package apt
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"sutler/internal/ecosystem"
+)
+
+const (
+	maxSignatures = 32   // in one release; Debian makes three
+	minRSA        = 2048 // bits of a key that counts
+	signatureTag  = 2    // of the packet, RFC 9580 section 5
+)
+
+// A verdict says who signed a document, or why nobody known did.
+type verdict struct {
+	signer  string    // fingerprint and name, "" if no known key signed it
+	expires time.Time // when that key ends to be good, zero for never
+	note    string
+}
+
+// clearsigned returns the text that an InRelease file signs. Bytes beside the signed
+// message make it invalid: apt would not read them, but something else might.
+func (k keyring) clearsigned(raw []byte) ([]byte, verdict, error) {
+	if !bytes.HasPrefix(raw, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
+		return nil, verdict{}, invalid("no signed message at its start (a login page?)")
+	}
+	block, rest := clearsign.Decode(raw)
+	if block == nil || block.ArmoredSignature.Type != openpgp.SignatureType {
+		return nil, verdict{}, invalid("the signed message is not complete")
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, verdict{}, invalid("text behind the signed message")
+	}
+	packets, err := io.ReadAll(block.ArmoredSignature.Body)
+	if err != nil {
+		return nil, verdict{}, invalid("signature: %w", err)
+	}
+	signed, err := k.verify(block.Bytes, packets)
+	return block.Plaintext, signed, err
+}
+
+// dearmor returns the packets of a detached signature, armored or not.
+func dearmor(b []byte) ([]byte, error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
+		return b, nil
+	}
+	block, err := armor.Decode(bytes.NewReader(b))
+	if err != nil || block.Type != openpgp.SignatureType {
+		return nil, invalid("not an OpenPGP signature: %v", err)
+	}
+	packets, err := io.ReadAll(block.Body)
+	if err != nil {
+		return nil, invalid("signature: %w", err)
+	}
+	return packets, nil
+}
+
+// checkSignature refuses a Release.gpg that holds no signature.
+func checkSignature(doc ecosystem.Body) error {
+	b, err := readSmall(doc)
+	if err != nil {
+		return err
+	}
+	packets, err := dearmor(b)
+	if err != nil {
+		return err
+	}
+	_, err = split(packets)
+	return err
+}
+
+// split returns the signatures in a sequence of packets, each as a sequence of its own.
+func split(packets []byte) ([][]byte, error) {
+	var all [][]byte
+	for r := packet.NewOpaqueReader(bytes.NewReader(packets)); ; {
+		p, err := r.Next()
+		if errors.Is(err, io.EOF) && len(all) > 0 {
+			return all, nil
+		}
+		var b bytes.Buffer
+		if err == nil {
+			err = p.Serialize(&b)
+		}
+		if err != nil {
+			return nil, invalid("signature: %w", err)
+		}
+		if p.Tag != signatureTag || len(all) == maxSignatures {
+			return nil, invalid("more than %d signatures, or something else beside them", maxSignatures)
+		}
+		all = append(all, b.Bytes())
+	}
+}
+
+// verify says who signed a message. One good signature by a known key is enough. If there
+// is none, a bad one by a known key, and one by a revoked key, make the message invalid.
+func (k keyring) verify(message, packets []byte) (verdict, error) {
+	signatures, err := split(packets)
+	if err != nil {
+		return verdict{}, err
+	}
+	var best verdict
+	var notes []string
+	var refusal error
+	for _, sig := range signatures {
+		v, err := k.one(message, sig)
+		switch {
+		case err != nil:
+			refusal = err
+		case v.signer == "":
+			notes = append(notes, v.note)
+		case best.signer == "" || !best.expires.IsZero() && (v.expires.IsZero() || v.expires.After(best.expires)):
+			best = v
+		}
+	}
+	switch {
+	case best.signer != "":
+		return best, nil
+	case refusal != nil:
+		return verdict{}, refusal
+	}
+	return verdict{note: strings.Join(notes, "; ")}, nil
+}
+
+// one checks one signature. Whether a key has expired is asked for the time of the
+// signature; whoever believes the verdict compares its expiry with the clock.
+func (k keyring) one(message, raw []byte) (verdict, error) {
+	p, err := packet.Read(bytes.NewReader(raw))
+	sig, ok := p.(*packet.Signature)
+	if err != nil || !ok || sig.IssuerKeyId == nil {
+		return verdict{note: fmt.Sprintf("a signature that cannot be read (%v)", err)}, nil
+	}
+	keys := k.entities.KeysByIdUsage(*sig.IssuerKeyId, packet.KeyFlagSign)
+	if len(keys) == 0 {
+		return verdict{note: "signed by " + issuer(sig) + ", which is no known key"}, nil
+	}
+	if weak := weakness(sig, keys); weak != "" {
+		return verdict{note: "signed by " + issuer(sig) + " with " + weak + ", which does not count"}, nil
+	}
+	at := &packet.Config{Time: func() time.Time { return sig.CreationTime }}
+	_, signer, err := openpgp.VerifyDetachedSignature(k.entities, bytes.NewReader(message), bytes.NewReader(raw), at)
+	for _, key := range keys {
+		if err == nil && key.Entity == signer && isRevoked(key) {
+			err = pgperrors.ErrKeyRevoked
+		}
+	}
+	switch {
+	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrSignatureExpired):
+		return verdict{note: "signed by " + issuer(sig) + ", which had expired (" + err.Error() + ")"}, nil
+	case err != nil:
+		return verdict{}, invalid("signature by %s: %w", issuer(sig), err)
+	}
+	return accepted(sig, signer, keys), nil
+}
+
+// accepted returns the verdict on a good signature.
+func accepted(sig *packet.Signature, signer *openpgp.Entity, keys []openpgp.Key) verdict {
+	v := verdict{signer: fmt.Sprintf("%X", signer.PrimaryKey.Fingerprint)}
+	if id := signer.PrimaryIdentity(); id != nil {
+		v.signer += " " + id.Name
+	}
+	for _, key := range keys {
+		if key.Entity == signer {
+			v.expires = earliest(v.expires, expiry(key))
+		}
+	}
+	if s := sig.SigLifetimeSecs; s != nil && *s > 0 {
+		v.expires = earliest(v.expires, sig.CreationTime.Add(time.Duration(*s)*time.Second).UTC())
+	}
+	return v
+}
+
+// weakness names what makes a signature count for nothing, "" if it counts.
+func weakness(sig *packet.Signature, keys []openpgp.Key) string {
+	switch sig.Hash {
+	case crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512:
+	default:
+		return sig.Hash.String()
+	}
+	for _, key := range keys {
+		bits, err := key.PublicKey.BitLength()
+		switch a := key.PublicKey.PubKeyAlgo; {
+		case err != nil:
+		case a == packet.PubKeyAlgoDSA, (a == packet.PubKeyAlgoRSA || a == packet.PubKeyAlgoRSASignOnly) && bits < minRSA:
+			return fmt.Sprintf("a key of %d bits", bits)
+		}
+	}
+	return ""
+}
+
+// issuer names the key that a signature says it is by.
+func issuer(sig *packet.Signature) string {
+	if len(sig.IssuerFingerprint) > 0 {
+		return fmt.Sprintf("%X", sig.IssuerFingerprint)
+	}
+	return fmt.Sprintf("%016X", *sig.IssuerKeyId)
+}
