@@ -1,0 +1,72 @@
+package all_test
+
+import (
+	"errors"
+	"net/url"
+	"testing"
+
+	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/all"
+	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/npm"
+)
+
+// classify returns the name of the first ecosystem that knows a URL, as the engine asks them.
+func classify(t *testing.T, list []ecosystem.Ecosystem, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if _, err := e.Classify(ecosystem.Request{Method: "GET", URL: u}); !errors.Is(err, ecosystem.ErrUnknown) {
+			return e.Profile().Name
+		}
+	}
+	return ""
+}
+
+func TestOrder(t *testing.T) {
+	list := all.New(all.Options{
+		Generic: generic.Options{Hosts: []string{"files.example"}},
+		NPM:     npm.Options{Registries: []string{"files.example/npm"}},
+	})
+	if last := list[len(list)-1].Profile().Name; last != generic.Name {
+		t.Errorf("the last ecosystem is %q: %q would take what is of others", last, generic.Name)
+	}
+	for _, tt := range []struct{ url, want string }{
+		{"https://files.example/npm/left-pad", "npm"},
+		{"https://files.example/left-pad/-/left-pad-1.3.0.tgz", "npm"},
+		{"https://files.example/tool-1.3.0.tgz", "generic"},
+		{"http://files.example/debian/dists/stable/InRelease", "apt"},
+		{"https://other.example/tool-1.3.0.tgz", ""},
+	} {
+		if got := classify(t, list, tt.url); got != tt.want {
+			t.Errorf("%s is of %q, want %q", tt.url, got, tt.want)
+		}
+	}
+}
+
+// TestDistinct checks what would make two ecosystems stand in each other's way.
+func TestDistinct(t *testing.T) {
+	seen := map[string]string{}
+	claim := func(kind, name, by string) {
+		if other, ok := seen[kind+name]; ok && other != by {
+			t.Errorf("%s %q is of both %s and %s", kind, name, other, by)
+		}
+		seen[kind+name] = by
+	}
+	for _, e := range all.New(all.Options{}) {
+		p := e.Profile()
+		claim("name ", p.Name, p.Title)
+		for _, m := range p.Mounts {
+			claim("mount ", m.Path, p.Name)
+		}
+		for _, s := range p.Env {
+			claim("variable ", s.Name, p.Name)
+		}
+		for _, f := range p.Files {
+			claim("file ", f.Name, p.Name)
+		}
+	}
+}
