@@ -169,7 +169,10 @@ func isMarker(element string) bool {
 // main/debian-installer), so the path alone does not tell. end is where what follows the
 // component starts; without a marker, the component may be missing as well.
 func (pl *place) candidates(start, end int, marked bool) []string {
-	before := strings.TrimSuffix(pl.dir[:end], "debian-installer/")
+	before := pl.dir[:end]
+	if shorter, ok := strings.CutSuffix(before, "/debian-installer/"); ok && len(shorter) > start {
+		before = before[:len(shorter)+1]
+	}
 	var found []string
 	for at := strings.LastIndexByte(before[:len(before)-1], '/') + 1; at > start && len(found) < maxSuites; {
 		found = append(found, pl.path[:at])
