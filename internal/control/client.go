@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 
 	"sutler/internal/receipt"
@@ -132,6 +134,15 @@ func (c *Client) call(ctx context.Context, method, path string, body, v any) err
 	return json.NewDecoder(resp.Body).Decode(v)
 }
 
+// dialCause returns what the system said: the rest of a dial error repeats the socket.
+func dialCause(err error) error {
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
+}
+
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://sutler"+prefix+path, body)
 	if err != nil {
@@ -142,7 +153,10 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.socket, err)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("the sutler on %s belongs to another user: %w", c.socket, fs.ErrPermission)
+		}
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.socket, dialCause(err))
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -38,7 +40,7 @@ func Handler(d Daemon, b Builds, s Stock) http.Handler {
 		}
 		return b.End(r.Context(), r.PathValue("id"), req.ExitCode)
 	})
-	handle("GET "+prefix+"/builds", func(r *http.Request) (any, error) { return b.List(r.Context(), limit(r)) })
+	handle("GET "+prefix+"/builds", func(r *http.Request) (any, error) { return b.List(r.Context(), cmp.Or(limit(r), math.MaxInt32)) })
 	handle("GET "+prefix+"/builds/{id}", func(r *http.Request) (any, error) { return b.Show(r.Context(), r.PathValue("id")) })
 	handle("GET "+prefix+"/items", func(r *http.Request) (any, error) {
 		return s.Items(r.Context(), r.FormValue("match"), limit(r))
@@ -90,7 +92,7 @@ func read[T any](r *http.Request) (T, error) {
 // limit returns how many rows are asked for; 0 is all.
 func limit(r *http.Request) int {
 	n, err := strconv.Atoi(r.FormValue("limit"))
-	if err != nil {
+	if err != nil || n < 0 {
 		return 0
 	}
 	return n
