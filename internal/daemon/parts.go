@@ -48,7 +48,7 @@ func (d *process) openStores(ctx context.Context) (err error) {
 	for _, r := range append(d.index.Rebuilt(), d.receipts.Rebuilt()...) {
 		rebuilt(r)
 	}
-	d.collector, err = gc.Open(gc.Options{Dir: c.State, Store: d.blobs, MaxSize: c.MaxSize, MinFree: c.MinFree, StoreDir: c.Dir, Trouble: d.trouble.add})
+	d.collector, err = gc.Open(gc.Options{Dir: c.State, Store: d.blobs, MaxSize: c.MaxSize, MinFree: c.MinFree, StoreDir: c.Dir, Free: freeBytes, Trouble: d.trouble.add})
 	return err
 }
 
