@@ -246,7 +246,7 @@ type bench struct {
 func newBench(t *testing.T, files map[string]string, rules policy.Rules) *bench {
 	t.Helper()
 	b := &bench{t: t, origin: &origin{files: files, private: map[string]bool{}, cut: map[string]int{}, gate: map[string]chan struct{}{}},
-		lines: &lines{}, blobs: blobmemory.New(), index: indexmemory.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+		lines: &lines{}, blobs: new(blobmemory.Store), index: indexmemory.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	b.start(rules)
 	return b
 }
