@@ -103,7 +103,7 @@ func (a *app) removeData(c config.Config, dryRun bool) error {
 	var errs []error
 	for dir, names := range map[string][]string{
 		c.Store.Dir:   {"blobs", "tmp", "quarantine", "synced", "lock", "format"},
-		c.Store.State: {"index.db*", "receipts.db*", "ca", logName, logName + ".1", "run"},
+		c.Store.State: {"index.db*", "receipts.db*", "order.gc*", "ca", logName, logName + ".1", "run"},
 	} {
 		for _, name := range names {
 			paths, err := filepath.Glob(filepath.Join(dir, name))
