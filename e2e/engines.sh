@@ -21,8 +21,8 @@
 # be started by `exec`: only there the bridge address exists.
 set -euo pipefail
 
-BUILDKIT_VERSION=v0.34.2
-BUILDX_VERSION=v0.38.2
+BUILDKIT_VERSION=v0.34.1
+BUILDX_VERSION=v0.37.2
 
 cache=${SUTLER_E2E_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sutler-e2e}
 table=sutler_e2e
@@ -64,13 +64,21 @@ bootstrap() {
 	mv "$2.part" "$2"
 }
 
-# tool NAME PACKAGE@VERSION: a Go program built into the cache.
+# tool NAME PACKAGE VERSION: a Go program built into the cache. It is built from a
+# module of our own, as these modules exclude versions, which `go install` refuses.
 tool() {
-	local at=$cache/bin/$1-${2##*@}
+	local at=$cache/bin/$1-$3 src=$cache/src/$1-$3
 	[ -x "$at" ] || {
-		say "building $2"
-		(cd / && CGO_ENABLED=0 GOBIN=$cache/bin/.new GOFLAGS= nice go install -p 2 -trimpath -ldflags="-s -w" "$2") || die "cannot build $2"
-		mv "$cache/bin/.new/$1" "$at"
+		say "building $2@$3"
+		mkdir -p "$src"
+		(
+			cd "$src"
+			export GOFLAGS=-mod=mod CGO_ENABLED=0 GOWORK=off
+			[ -e go.mod ] || go mod init e2e
+			go get "$2@$3"
+			nice go build -p 2 -trimpath -ldflags="-s -w" -o "$at.new" "$2"
+		) >"$cache/run/$1.log" 2>&1 || die "cannot build $2@$3, see $cache/run/$1.log"
+		mv "$at.new" "$at"
 	}
 	echo "$at"
 }
@@ -156,8 +164,8 @@ clients() {
 	case $name in
 	docker28) client usr/libexec/docker/cli-plugins/docker-buildx "$at/config/cli-plugins/docker-buildx" ;;
 	buildkitd)
-		ln -sfn "$(tool buildx github.com/docker/buildx/cmd/buildx@$BUILDX_VERSION)" "$at/config/cli-plugins/docker-buildx"
-		ln -sfn "$(tool buildctl github.com/moby/buildkit/cmd/buildctl@$BUILDKIT_VERSION)" "$at/bin/buildctl"
+		ln -sfn "$(tool buildx github.com/docker/buildx/cmd/buildx $BUILDX_VERSION)" "$at/config/cli-plugins/docker-buildx"
+		ln -sfn "$(tool buildctl github.com/moby/buildkit/cmd/buildctl $BUILDKIT_VERSION)" "$at/bin/buildctl"
 		;;
 	esac
 }
@@ -170,7 +178,7 @@ up() {
 	flock 9
 	bootstrap "$suite" "$tree" "$packages"
 	if [ "$name" = buildkitd ]; then
-		tool buildkitd github.com/moby/buildkit/cmd/buildkitd@$BUILDKIT_VERSION >/dev/null
+		tool buildkitd github.com/moby/buildkit/cmd/buildkitd $BUILDKIT_VERSION >/dev/null
 	fi
 	clients
 	network
