@@ -119,14 +119,27 @@ func (pl *place) cutHash() bool {
 	if at < 0 {
 		return true
 	}
-	algorithm := strings.TrimSuffix(pl.dir[at+len("/by-hash/"):], "/")
-	names := map[string]string{"SHA256": digest.SHA256, "SHA512": digest.SHA512, "SHA1": digest.SHA1, "MD5Sum": digest.MD5}
-	d, err := digest.New(names[algorithm], pl.name)
+	d, err := digest.New(hashName(strings.TrimSuffix(pl.dir[at+len("/by-hash/"):], "/")), pl.name)
 	if err != nil || d.Hex() != pl.name {
 		return false
 	}
 	pl.digest, pl.dir = d, pl.dir[:at+1]
 	return true
+}
+
+// hashName returns the algorithm that releases and folders call by that name.
+func hashName(name string) string {
+	switch name {
+	case "SHA256":
+		return digest.SHA256
+	case "SHA512":
+		return digest.SHA512
+	case "SHA1":
+		return digest.SHA1
+	case "MD5Sum":
+		return digest.MD5
+	}
+	return ""
 }
 
 // isRelease notes the kind if the name is that of a release or of its signature.

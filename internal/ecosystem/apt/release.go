@@ -94,9 +94,6 @@ type listedFile struct {
 	size          int64
 }
 
-// sections are the fields that list digests which count. Debian lists MD5 sums as well.
-var sections = [...]struct{ field, algorithm string }{{"SHA256", digest.SHA256}, {"SHA512", digest.SHA512}}
-
 // parseRelease reads the text of a release.
 func parseRelease(text []byte) (statement, error) {
 	var s statement
@@ -142,23 +139,22 @@ func (s *statement) field(line []byte) (string, error) {
 	return name, err
 }
 
-// file reads a continuation line: a file, if the section lists digests that count.
+// file reads a continuation line: a file, if the section lists digests that count. Debian
+// lists MD5 sums as well.
 func (s *statement) file(section string, line []byte) error {
-	for _, known := range sections {
-		if section != known.field {
-			continue
-		}
-		f := strings.Fields(string(line))
-		if len(f) != 3 {
-			return invalid("%.120q under %s is not digest, size and name", line, section)
-		}
-		d, err := digest.New(known.algorithm, f[0])
-		size, sizeErr := strconv.ParseInt(f[1], 10, 64)
-		if err = cmp.Or(err, sizeErr); err != nil || size < 0 {
-			return invalid("%.120q under %s: %v", line, section, err)
-		}
-		s.files = append(s.files, listedFile{section: section, name: f[2], digest: d, size: size})
+	if section != "SHA256" && section != "SHA512" {
+		return nil
 	}
+	f := strings.Fields(string(line))
+	if len(f) != 3 {
+		return invalid("%.120q under %s is not digest, size and name", line, section)
+	}
+	d, err := digest.New(hashName(section), f[0])
+	size, sizeErr := strconv.ParseInt(f[1], 10, 64)
+	if err = cmp.Or(err, sizeErr); err != nil || size < 0 {
+		return invalid("%.120q under %s: %v", line, section, err)
+	}
+	s.files = append(s.files, listedFile{section: section, name: f[2], digest: d, size: size})
 	return nil
 }
 
