@@ -20,7 +20,7 @@ const (
 	commonPragmas = "_pragma=busy_timeout(5000)&_pragma=cell_size_check(1)&_pragma=trusted_schema(0)"
 	readPragmas   = commonPragmas + "&_pragma=query_only(1)"
 	// journal_size_limit gives the space of the log back after a big transaction.
-	writePragmas = commonPragmas + "&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=journal_size_limit(67108864)"
+	writePragmas = commonPragmas + "&_pragma=synchronous(NORMAL)&_pragma=journal_mode(WAL)&_pragma=journal_size_limit(67108864)"
 )
 
 // A pool is the connections to one file.

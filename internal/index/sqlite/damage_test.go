@@ -133,7 +133,7 @@ func damage(r *rand.Rand, b []byte) ([]byte, string) {
 // that is lost, and what is put afterwards is found again.
 func TestDamage(t *testing.T) {
 	whole := snapshot(t)
-	dir := t.TempDir()
+	dir := scratch(t)
 	var tally struct{ rebuilt, bad, lost, intact, newer int }
 	for seed := range uint64(damages) {
 		r := rand.New(rand.NewPCG(seed, 0))

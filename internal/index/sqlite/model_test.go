@@ -17,7 +17,7 @@ import (
 // TestModel does the same at random to this index, which is closed and opened again now
 // and then, and to the one in memory: they must agree.
 func TestModel(t *testing.T) {
-	dir := t.TempDir()
+	dir := scratch(t)
 	run := 0
 	rapid.Check(t, func(r *rapid.T) {
 		run++

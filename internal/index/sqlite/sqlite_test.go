@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -38,6 +39,23 @@ func open(t testing.TB, path string) *sqlite.Index {
 }
 
 func file(t testing.TB) string { return filepath.Join(t.TempDir(), "index.db") }
+
+// scratch returns a folder for a test that makes hundreds of databases. It is in memory if
+// that can be: what a busy disk takes to sync them is most of the time otherwise, and not
+// what is tested.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "index-test")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
 
 func TestIndex(t *testing.T) {
 	indextest.Run(t, func(t *testing.T) index.Index { return open(t, file(t)) })
