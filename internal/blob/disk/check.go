@@ -109,7 +109,7 @@ func (s *Store) setAside(o opened, cause error) error {
 	defer name.Unlock()
 	err := fmt.Errorf("%w: %s: %w", blob.ErrCorrupt, o.d, cause)
 	hex := o.d.Hex()
-	info, statErr := s.bins[o.k[0]].Lstat(hex)
+	info, statErr := s.stat(o.k)
 	if statErr != nil || info.Mode().IsRegular() && !sameFile(identOf(info), o.id) {
 		return err // replaced or set aside by somebody else, who counted it
 	}

@@ -67,8 +67,8 @@ func (s *Store) open() error {
 // release gives back what open took. It is safe after a part of open.
 func (s *Store) release() error {
 	var errs []error
-	for _, b := range s.bins {
-		if b != nil {
+	for i := range s.bins {
+		if b := s.bins[i].Load(); b != nil {
 			errs = append(errs, b.Close())
 		}
 	}
@@ -139,7 +139,7 @@ func (s *Store) takeLock() error {
 	return s.root.WriteFile(lockName, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 }
 
-// prepare makes what is missing of the layout, opens the bins and clears tmp/.
+// prepare makes what is missing of the layout and clears tmp/.
 func (s *Store) prepare() error {
 	if err := s.checkFormat(); err != nil { // again: the lock may have been waited for by a writer
 		return err
@@ -156,16 +156,6 @@ func (s *Store) prepare() error {
 	}
 	if err := s.clearTmp(); err != nil {
 		return err
-	}
-	for i := range s.bins {
-		name := fmt.Sprintf("%s/%02x", blobDir, i)
-		err := s.root.Mkdir(name, 0o700)
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if s.bins[i], err = s.root.OpenRoot(name); err != nil {
-			return err
-		}
 	}
 	info, err := s.root.Stat(".")
 	if err != nil {
@@ -251,9 +241,49 @@ func (s *Store) writeSmall(name string, b []byte) error {
 	return s.root.Rename(tmp, name)
 }
 
+// bin returns the directory of the blobs whose first byte is i, fs.ErrNotExist if there is
+// none yet.
+func (s *Store) bin(i byte) (*os.Root, error) {
+	if b := s.bins[i].Load(); b != nil {
+		return b, nil
+	}
+	b, err := s.root.OpenRoot(fmt.Sprintf("%s/%02x", blobDir, i))
+	if err != nil {
+		return nil, err
+	}
+	if !s.bins[i].CompareAndSwap(nil, b) { // somebody was faster
+		err = b.Close()
+	}
+	return s.bins[i].Load(), err
+}
+
+// newBin returns the directory of the blobs whose first byte is i, made if it is missing.
+func (s *Store) newBin(i byte) (*os.Root, error) {
+	b, err := s.bin(i)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	if err := s.root.MkdirAll(fmt.Sprintf("%s/%02x", blobDir, i), 0o700); err != nil {
+		return nil, err
+	}
+	return s.bin(i)
+}
+
+// stat describes what lies at the name of blob k.
+func (s *Store) stat(k key) (fs.FileInfo, error) {
+	b, err := s.bin(k[0])
+	if err != nil {
+		return nil, err
+	}
+	return b.Lstat(k.digest().Hex())
+}
+
 // list yields the blobs of one bin. It reports whether to go on.
 func (s *Store) list(ctx context.Context, bin byte, yield func(digest.Digest, error) bool) bool {
-	dir, err := s.bins[bin].Open(".")
+	dir, err := s.root.Open(fmt.Sprintf("%s/%02x", blobDir, bin))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true // never used
+	}
 	if err != nil {
 		return yield("", fmt.Errorf("list blobs: %w", err))
 	}

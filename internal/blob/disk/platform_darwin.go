@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -31,14 +32,14 @@ func syncAll(_ *os.File, blobs []key, s *Store) error {
 	var dirs [256]bool
 	for _, k := range blobs {
 		dirs[k[0]] = true
-		errs = append(errs, ignoreMissing(syncOne(s.bins[k[0]], k.digest().Hex())))
+		errs = append(errs, ignoreMissing(syncOne(s.root, blobPath(k.digest().Hex()))))
 	}
 	for i, used := range dirs {
 		if used {
-			errs = append(errs, syncOne(s.bins[i], "."))
+			errs = append(errs, syncOne(s.root, fmt.Sprintf("%s/%02x", blobDir, i)))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, syncOne(s.root, blobDir))...)
 }
 
 // syncOne makes one file or directory durable.

@@ -94,7 +94,7 @@ func (s *Store) hasGood(ctx context.Context, k key, d digest.Digest) (bool, erro
 
 // present reports whether blob k is stored and its check holds.
 func (s *Store) present(k key) bool {
-	info, err := s.bins[k[0]].Lstat(k.digest().Hex())
+	info, err := s.stat(k)
 	return err == nil && s.marks.holds(k, identOf(info), s.now())
 }
 
@@ -147,8 +147,12 @@ func (s *Store) link(k key, t temp) error {
 // place moves t to the name of blob k, over whatever has that name.
 func (s *Store) place(k key, t temp) error {
 	hex := k.digest().Hex()
+	bin, err := s.newBin(k[0])
+	if err != nil {
+		return err
+	}
 	if t.name == "" {
-		err := linkAnonymous(t.f, s.bins[k[0]], hex)
+		err := linkAnonymous(t.f, bin, hex)
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}

@@ -93,8 +93,8 @@ type Store struct {
 	opt  Options
 	lock *flock.Flock
 	root *os.Root
-	bins [256]*os.Root // blobs/sha256/00 … ff: a blob is one openat away
-	dev  uint64        // device of the directory: files elsewhere cannot be moved here
+	bins [256]atomic.Pointer[os.Root] // blobs/sha256/00 … ff, once used: a blob is one openat away
+	dev  uint64                       // device of the directory: files elsewhere cannot be moved here
 
 	anonymous bool           // the file system has O_TMPFILE
 	names     [64]sync.Mutex // by digest: a name is made, replaced or removed by one goroutine
@@ -105,6 +105,7 @@ type Store struct {
 	suspect   int64 // blobs changed after this time (Unix ns) may have missed the last sync
 	started   time.Time
 	closed    atomic.Bool
+	whole     int64 // wholeMax, smaller in tests
 
 	checked, damaged, lost, syncs atomic.Int64
 }
@@ -118,7 +119,7 @@ var (
 // names the process that has it. The time it takes does not depend on how many blobs there
 // are. The caller closes the store.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, opt: o.withDefaults(), started: time.Now()}
+	s := &Store{dir: dir, opt: o.withDefaults(), started: time.Now(), whole: wholeMax}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("store %s: %w", dir, errors.Join(err, s.release()))
 	}
@@ -162,7 +163,7 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (blob.Reader, error) 
 	if s.marks.holds(k, o.id, s.now()) {
 		return newReader(o), nil
 	}
-	if o.id.size > wholeMax && o.id.changed <= s.suspect {
+	if o.id.size > s.whole && o.id.changed <= s.suspect {
 		return &checkedReader{store: s, opened: o}, nil
 	}
 	err = s.check(ctx.Done(), o)
@@ -185,7 +186,14 @@ type opened struct {
 
 // find opens the file of d and takes its identity.
 func (s *Store) find(k key, d digest.Digest) (opened, error) {
-	f, err := s.bins[k[0]].Open(d.Hex())
+	bin, err := s.bin(k[0])
+	if errors.Is(err, fs.ErrNotExist) {
+		return opened{}, fmt.Errorf("%w: %s", blob.ErrNotFound, d)
+	}
+	if err != nil {
+		return opened{}, fmt.Errorf("open blob %s: %w", d, err)
+	}
+	f, err := bin.Open(d.Hex())
 	if errors.Is(err, fs.ErrNotExist) {
 		return opened{}, fmt.Errorf("%w: %s", blob.ErrNotFound, d)
 	}
@@ -206,7 +214,7 @@ func (s *Store) find(k key, d digest.Digest) (opened, error) {
 // unopenable returns the error for a blob that could not be opened. Only we make names
 // here, so one that is not a file was swapped in.
 func (s *Store) unopenable(k key, d digest.Digest, err error) error {
-	info, statErr := s.bins[k[0]].Lstat(d.Hex())
+	info, statErr := s.stat(k)
 	if statErr == nil && !info.Mode().IsRegular() {
 		return s.setAside(opened{k: k, d: d}, errors.New("not a regular file"))
 	}
@@ -219,7 +227,7 @@ func (s *Store) Has(_ context.Context, d digest.Digest) (int64, bool) {
 	if !ok {
 		return 0, false
 	}
-	info, err := s.bins[k[0]].Lstat(d.Hex())
+	info, err := s.stat(k)
 	if err != nil || !info.Mode().IsRegular() {
 		return 0, false
 	}
@@ -236,7 +244,7 @@ func (s *Store) Delete(_ context.Context, d digest.Digest) error {
 	name.Lock()
 	defer name.Unlock()
 	s.marks.drop(k)
-	if err := s.bins[k[0]].Remove(d.Hex()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.root.Remove(blobPath(d.Hex())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete blob %s: %w", d, err)
 	}
 	return nil

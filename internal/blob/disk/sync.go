@@ -15,6 +15,11 @@ import (
 // errMark is returned for a sync mark that is not one.
 var errMark = errors.New("damaged sync mark")
 
+// clockLag is how far the clock of file times may be behind: a tick of the kernel is at
+// most 10 ms. A mark that is too old costs a check; one that is too young hides a blob
+// that was missed.
+const clockLag = 20 * time.Millisecond
+
 // A syncer makes new blobs durable in batches.
 type syncer struct {
 	dir *os.File // kept open: errors are reported once to each descriptor
@@ -109,9 +114,7 @@ func (s *Store) Sync() error {
 	if len(batch) == 0 {
 		return nil
 	}
-	// File times come from a clock that lags behind by up to one tick of the kernel. A
-	// mark that is too old costs a check; one that is too young hides what was missed.
-	before := time.Now().Add(-time.Second)
+	before := time.Now().Add(-clockLag)
 	s.syncs.Add(1)
 	if err := syncAll(s.syncer.dir, batch, s); err != nil {
 		return s.giveUp(batch, fmt.Errorf("sync: %w", err))
@@ -129,7 +132,7 @@ func (s *Store) giveUp(batch []key, cause error) error {
 		name := s.name(k)
 		name.Lock()
 		s.marks.drop(k)
-		err := ignoreMissing(s.bins[k[0]].Remove(k.digest().Hex()))
+		err := ignoreMissing(s.root.Remove(blobPath(k.digest().Hex())))
 		name.Unlock()
 		errs = append(errs, err)
 		s.lost.Add(1)
