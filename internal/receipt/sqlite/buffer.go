@@ -10,8 +10,8 @@ import (
 const (
 	// group is how many lines are written at once rather than a second later.
 	group = 1000
-	// capacity is how many lines are kept in memory: about 40 MB of them.
-	capacity = 64 * group
+	// maxLines is how many lines are kept in memory: about 40 MB of them.
+	maxLines = 64 * group
 	// lostBuilds is for how many builds lost lines are counted.
 	lostBuilds = 1000
 )
@@ -25,8 +25,9 @@ const (
 // for the sake of their receipts: then lines that find no room are lost, and counted,
 // and the receipt of each build says so as soon as it can be written.
 type buffer struct {
-	wake chan struct{} // holds an element when there are lines
-	full chan struct{} // holds an element when there is a group of them
+	capacity int           // how many lines are kept at most
+	wake     chan struct{} // holds an element when there are lines
+	full     chan struct{} // holds an element when there is a group of them
 
 	mu      sync.Mutex
 	room    *sync.Cond // on mu: lines were written, or could not be
@@ -41,7 +42,8 @@ type buffer struct {
 
 func newBuffer() *buffer {
 	b := &buffer{
-		wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		capacity: maxLines,
+		wake:     make(chan struct{}, 1), full: make(chan struct{}, 1),
 		lost: map[string]*receipt.Line{}, losses: map[string]int64{},
 	}
 	b.room = sync.NewCond(&b.mu)
@@ -52,10 +54,10 @@ func newBuffer() *buffer {
 func (b *buffer) add(l receipt.Line) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.waiting)+b.writing >= capacity && !b.failing && !b.closed {
+	for len(b.waiting)+b.writing >= b.capacity && !b.failing && !b.closed {
 		b.room.Wait()
 	}
-	if b.closed || len(b.waiting)+b.writing >= capacity {
+	if b.closed || len(b.waiting)+b.writing >= b.capacity {
 		b.lose(l)
 		return
 	}

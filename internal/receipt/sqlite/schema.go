@@ -15,7 +15,7 @@ CREATE TABLE builds (
 	ended    INTEGER NOT NULL,
 	exitcode INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
-CREATE INDEX builds_started ON builds (started);
+CREATE INDEX builds_started ON builds (started DESC, id);
 
 CREATE TABLE lines (
 	id        INTEGER PRIMARY KEY, -- in the order of writing
