@@ -122,6 +122,30 @@ func TestResumeThroughRedirect(t *testing.T) {
 	}
 }
 
+// The rest of a new version is asked for by its own validator, not by that of the old one.
+func TestResumeOfConditionalFetch(t *testing.T) {
+	o := origintest.New(t)
+	c := newClient(t, o)
+	o.Put("/x", origintest.Content{Body: long, ETag: `"v2"`})
+	o.Behave("/x", origintest.Truncate(5000))
+	resp, err := c.Fetch(t.Context(), artifact(o.URL("/x")), freshness.Validator{ETag: `"v1"`, LastModified: "Wed, 31 Dec 2025 00:00:00 GMT"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); string(b) != long || err != nil {
+		t.Errorf("body = %d bytes, %v", len(b), err)
+	}
+	all := o.Requests("/x")
+	if len(all) != 2 || all[0].Header.Get("If-None-Match") != `"v1"` {
+		t.Fatalf("requests = %+v", all)
+	}
+	h := all[1].Header
+	if h.Get("If-None-Match") != "" || h.Get("If-Modified-Since") != "" || h.Get("If-Range") != `"v2"` || h.Get("Range") != "bytes=5000-" {
+		t.Errorf("second request = %v", h)
+	}
+}
+
 func TestRedirects(t *testing.T) {
 	o := origintest.New(t)
 	c := newClient(t, o)

@@ -32,6 +32,7 @@ func TestTries(t *testing.T) {
 		{"final: name", []error{unavailable("x", final{errors.New("no such host")})}, 4, 1, 0, 0, false},
 		{"told to wait", []error{&StatusError{Status: 429, RetryAfter: 7 * time.Second}, nil}, 4, 2, 7 * time.Second, 7 * time.Second, true},
 		{"told to wait too long", []error{&StatusError{Status: 503, RetryAfter: time.Minute}}, 4, 1, 0, 0, false},
+		{"told to wait a little too long", []error{&StatusError{Status: 503, RetryAfter: 16 * time.Second}}, 4, 1, 0, 0, false},
 		{"told to wait again and again", []error{&StatusError{Status: 503, RetryAfter: 15 * time.Second}}, 9, 4, 45 * time.Second, 45 * time.Second, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -221,6 +221,10 @@ func TestTunnelThroughProxy(t *testing.T) {
 			if b, err := io.ReadAll(resp.Body); string(b) != "body" || err != nil {
 				t.Errorf("body = %q, %v", b, err)
 			}
+			tunnels := o.Requests("CONNECT registry.example:443")
+			if len(tunnels) != 1 || tunnels[0].Header.Get("Proxy-Authorization") == "" {
+				t.Errorf("tunnels = %+v", tunnels)
+			}
 			if _, err := c.DialContext(t.Context(), "tcp", "10.0.0.1:443"); !errors.Is(err, upstream.ErrBlocked) {
 				t.Errorf("DialContext = %v, want ErrBlocked", err)
 			}

@@ -158,7 +158,8 @@ func (o *Origin) at(where string) *place {
 // Calls returns how often where was asked for.
 func (o *Origin) Calls(where string) int { return len(o.Requests(where)) }
 
-// Requests returns the requests for where, in order.
+// Requests returns the requests for where, in order. Tunnels through o as a proxy are at
+// "CONNECT host:port".
 func (o *Origin) Requests(where string) []Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -202,6 +203,7 @@ func (o *Origin) Client() *http.Client {
 // serve answers one request as its place says.
 func (o *Origin) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
+		o.note([]string{"CONNECT " + r.Host}, Request{Method: r.Method, URL: r.Host, Header: r.Header.Clone(), Proto: r.Proto})
 		o.connect(w)
 		return
 	}
