@@ -76,6 +76,8 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Mounts: []ecosystem.Mount{{Path: "/npm/", Origin: "https://" + publicHosts()[0] + "/"}},
 		Env: []ecosystem.Setting{
 			{Name: "NODE_EXTRA_CA_CERTS", Value: "{dir}/ca.pem"},
+			// A cafile in an .npmrc would replace what Node trusts; the variable goes before it.
+			{Name: "NPM_CONFIG_CAFILE", Value: "{dir}/ca.pem"},
 			// Scripts that fetch with Node itself heed the proxy only if told to (Node 22.21, 24.5).
 			{Name: "NODE_USE_ENV_PROXY", Value: "1"},
 			// yarn 2 and later read no proxy variable but their own.
