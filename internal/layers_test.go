@@ -43,7 +43,7 @@ var layers = map[string]string{
 	"builder":       "digest ecosystem frontend",
 	"settings":      "ecosystem",
 	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
-	"daemon": "config control ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
+	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ecosystem/apt ecosystem/generic digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 
