@@ -98,7 +98,7 @@ func (p *Responder) serve(w http.ResponseWriter, r *http.Request, req ecosystem.
 			return res, res.err == nil
 		}
 		if attempt == 0 && errors.Is(res.err, blob.ErrCorrupt) {
-			clear(w.Header())
+			undescribe(w.Header())
 			continue // the store has set the blob aside: it is fetched again
 		}
 		p.fail(w, r, req, res.err)

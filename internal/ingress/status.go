@@ -118,7 +118,7 @@ func (p *Responder) fail(w http.ResponseWriter, r *http.Request, req ecosystem.R
 		status = d.permanent
 	}
 	h := w.Header()
-	clear(h)
+	undescribe(h)
 	h["Cache-Status"], h["Cache-Control"] = cacheStatus[outcome], neverStored
 	if status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET, HEAD")

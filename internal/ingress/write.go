@@ -115,6 +115,14 @@ func describe(h http.Header, a *engine.Answer) {
 	}
 }
 
+// undescribe removes what describe and http.ServeContent set, for another answer.
+func undescribe(h http.Header) {
+	for _, name := range [...]string{"Content-Type", "Etag", "Last-Modified", "Age", "Accept-Ranges", "Cache-Status", "Cache-Control",
+		"Vary", "Content-Length", "Content-Range"} {
+		delete(h, name)
+	}
+}
+
 // plain reports whether r wants the whole body, whatever it may have already.
 func plain(r *http.Request) bool {
 	h := r.Header
@@ -130,6 +138,7 @@ func writeBytes(w http.ResponseWriter, r *http.Request, body []byte) (int64, err
 		w.WriteHeader(http.StatusOK)
 		return 0, nil
 	}
+	announce(r, len(body))
 	n, err := w.Write(body)
 	return int64(n), err
 }
