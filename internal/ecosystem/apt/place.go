@@ -107,7 +107,9 @@ func (pl place) alone() (place, bool) {
 	case patches, patch:
 		pl.suites[0], _ = path.Split(strings.TrimSuffix(pl.dir, "/"))
 	case listed:
-		return place{}, false
+		// apt tries one kind of compression after the other if no release lists them.
+		stem, _, _ := strings.Cut(pl.name, ".")
+		return pl, stem == "Packages" || stem == "Sources"
 	}
 	return pl, true
 }
