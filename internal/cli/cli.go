@@ -85,7 +85,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.socket, "socket", "", "control socket of the daemon")
 	root.AddCommand(
 		a.up(), a.down(), a.status(), a.serve(),
-		a.exec(), a.receipt(),
+		a.build(), a.exec(), a.receipt(),
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
 		a.ca(), a.configuration(), a.version(), a.healthcheck(),
 	)

@@ -47,6 +47,9 @@ the command; a line about what it was served goes to standard error.`,
 		if err != nil {
 			return err
 		}
+		if c.Context().Err() != nil { // stopped before the command was there to be told
+			return errors.Join(c.Context().Err(), stop())
+		}
 		code, summary, err := a.through(ctx, client, args)
 		err = errors.Join(err, stop())
 		if err != nil {
