@@ -21,7 +21,7 @@
 # be started by `exec`: only there the bridge address exists.
 set -euo pipefail
 
-BUILDKIT_VERSION=v0.34.1
+BUILDKIT_VERSION=v0.33.0
 BUILDX_VERSION=v0.37.2
 
 cache=${SUTLER_E2E_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sutler-e2e}

@@ -204,7 +204,7 @@ func withoutUser(proxy string) string {
 }
 
 // load puts the frontend's image into the engine, if it is not there.
-func (e *Engine) load(ctx context.Context, f frontend) error {
+func (e *Engine) load(ctx context.Context, f program) error {
 	if _, err := e.ask(ctx, "image", "inspect", "--format", "{{.Id}}", f.ref()); err == nil {
 		return nil
 	}

@@ -33,19 +33,19 @@ type frontendSettings struct {
 	Files []string          `json:"files"`
 }
 
-// A frontend is the frontend program with the settings that its image will hold.
-type frontend struct {
+// A program is the frontend program with the settings that its image will hold.
+type program struct {
 	arch       string
 	compressed []byte
 	settings   []byte
 }
 
 // newFrontend returns the frontend for an engine of the given architecture.
-func newFrontend(arch string, s frontendSettings) (frontend, error) {
+func newFrontend(arch string, s frontendSettings) (program, error) {
 	if arch == "" {
 		arch = runtime.GOARCH
 	}
-	f := frontend{arch: arch}
+	f := program{arch: arch}
 	var err error
 	if f.compressed, err = embedded.ReadFile("frontend/sutler-frontend-linux-" + arch + ".zst"); err != nil {
 		return f, fmt.Errorf("%w for linux/%s; build it with make", ErrNoFrontend, arch)
@@ -57,7 +57,7 @@ func newFrontend(arch string, s frontendSettings) (frontend, error) {
 
 // ref is the name of the frontend's image. It says what is in the image, so that an image
 // of this name never has to be replaced.
-func (f frontend) ref() string {
+func (f program) ref() string {
 	h := sha256.New()
 	for _, part := range [][]byte{f.compressed, f.settings, []byte(imageFormat)} {
 		sum := sha256.Sum256(part)
@@ -67,7 +67,7 @@ func (f frontend) ref() string {
 }
 
 // program returns the frontend program.
-func (f frontend) program() ([]byte, error) {
+func (f program) unpack() ([]byte, error) {
 	z, err := zstd.NewReader(bytes.NewReader(f.compressed))
 	if err != nil {
 		return nil, fmt.Errorf("embedded frontend: %w", err)

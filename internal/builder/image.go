@@ -42,8 +42,8 @@ const (
 )
 
 // image returns the frontend's image. Equal frontends make equal images.
-func (f frontend) image() (*layout, error) {
-	program, err := f.program()
+func (f program) image() (*layout, error) {
+	data, err := f.unpack()
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (f frontend) image() (*layout, error) {
 		name string
 		mode int64
 		data []byte
-	}{{"sutler-frontend", 0o555, program}, {"settings.json", 0o444, f.settings}} {
+	}{{"sutler-frontend", 0o555, data}, {"settings.json", 0o444, f.settings}} {
 		data, err := tarOf(file.name, file.mode, file.data)
 		if err != nil {
 			return nil, err
