@@ -27,6 +27,7 @@ type fake struct {
 	receipts *memory.Store
 	items    []control.Item
 	damaged  int64
+	young    int64          // bytes that cannot be pruned yet
 	refuse   error          // Serve fails with it
 	served   config.Config  // the configuration of the last Serve
 	lines    []receipt.Line // what every build is served
@@ -102,7 +103,7 @@ func (f *fake) Usage(context.Context) ([]control.Usage, error) {
 }
 
 func (f *fake) Prune(_ context.Context, r control.PruneRequest) (control.Removed, error) {
-	return control.Removed{Blobs: 2, Bytes: r.MaxSize}, nil
+	return control.Removed{Blobs: 2, Bytes: 1<<30 - r.MaxSize - f.young}, nil
 }
 
 func (f *fake) Purge(_ context.Context, r control.PurgeRequest) (control.Removed, error) {
@@ -261,8 +262,8 @@ func TestResults(t *testing.T) {
 		{"du --json", []string{`out: "maxSize": 21474836480`}},
 		{"stats", []string{"out: hit", "out: 1,200", "out: 99.8 %"}},
 		{"stats --json", []string{`out: "hit": 1200`}},
-		{"prune --dry-run --max-size 5GiB", []string{"out: would delete 2 files, 5.0 GiB"}},
-		{"prune --max-size 0", []string{"out: deleted 2 files, 1 B"}},
+		{"prune --dry-run --max-size 256MiB", []string{"out: would delete 2 files, 768 MiB"}},
+		{"prune --max-size 0", []string{"out: deleted 2 files, 1.0 GiB"}},
 		{"purge lib", []string{"out: deleted 1 file, 1.0 KiB; 3 entries forgotten"}},
 		{"purge --all --json", []string{`out: "blobs": 1`}},
 		{"verify", []string{"out: 3 files, 3.0 KiB: 0 damaged"}},
@@ -283,6 +284,8 @@ func TestResults(t *testing.T) {
 	}
 	b.want([]string{"inspect", "https://none.example/"}, 1, "err: not found")
 	b.want([]string{"receipt", "show", "beef"}, 1, "err: not found")
+	b.fake.young = 100
+	b.want([]string{"prune", "--max-size", "1MiB"}, 0, "out: deleted 2 files", "err: files of the last seconds are kept")
 	b.fake.damaged = 2
 	b.want([]string{"verify"}, 4, "out: 2 damaged", "err: sutler: error: 2 files damaged")
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -30,9 +31,16 @@ func (a *app) prune() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			before, err := client.Status(c.Context())
+			if err != nil {
+				return err
+			}
 			got, err := client.Prune(c.Context(), r)
 			if err != nil {
 				return err
+			}
+			if limit := cmp.Or(r.MaxSize, before.Store.MaxSize); limit > 0 && before.Store.Bytes-got.Bytes > limit {
+				a.say("files of the last seconds are kept, and the store is still larger than that; try again soon")
 			}
 			return a.print(got, func(w io.Writer) error { return writeRemoved(w, got, r.DryRun) })
 		},
