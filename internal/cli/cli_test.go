@@ -263,7 +263,7 @@ func TestResults(t *testing.T) {
 		{"stats", []string{"out: hit", "out: 1,200", "out: 99.8 %"}},
 		{"stats --json", []string{`out: "hit": 1200`}},
 		{"prune --dry-run --max-size 256MiB", []string{"out: would delete 2 files, 768 MiB"}},
-		{"prune --max-size 0", []string{"out: deleted 2 files, 1.0 GiB"}},
+		{"prune --max-size 0", []string{"out: deleted 2 files, 1024 MiB"}},
 		{"purge lib", []string{"out: deleted 1 file, 1.0 KiB; 3 entries forgotten"}},
 		{"purge --all --json", []string{`out: "blobs": 1`}},
 		{"verify", []string{"out: 3 files, 3.0 KiB: 0 damaged"}},
