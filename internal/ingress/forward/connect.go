@@ -68,10 +68,21 @@ func parseTarget(s string) (target, error) {
 		t.host = a.String()
 		return t, nil
 	}
-	if t.host == "" || strings.Trim(t.host, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
+	if !isName(t.host) {
 		return target{}, fmt.Errorf("write CONNECT host:port: %q is no host", host)
 	}
 	return t, nil
+}
+
+// isName reports whether host, in lower case, is a DNS name. One whose last label begins
+// with a digit is none: some programs take 127.1 or 0x7f.1 for an address.
+func isName(host string) bool {
+	if host == "" || strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" ||
+		strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") || strings.Contains(host, "..") {
+		return false
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return last[0] < '0' || last[0] > '9'
 }
 
 // A visit is one CONNECT: who asked, and for what.
@@ -124,9 +135,10 @@ func (p *Proxy) dial(ctx context.Context, v visit) (net.Conn, error) {
 	if outcome == engine.Refused {
 		result = metrics.TunnelRefused
 	}
+	l := p.line(v, outcome, err)
 	p.Metrics.Tunnel(result)
-	p.Receipts.Append(p.line(v, outcome, err))
-	p.log(ctx, v, p.line(v, outcome, err))
+	p.Receipts.Append(l)
+	p.log(ctx, v, l)
 	return nil, err
 }
 
@@ -197,11 +209,11 @@ func (p *Proxy) hijack(w http.ResponseWriter) (*taken, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &taken{Conn: raw}
+	c := &taken{Conn: ingress.Bare(raw)}
 	if buf.Reader.Buffered() > 0 {
 		c.ahead = buf.Reader
 	}
-	p.conns[raw] = struct{}{}
+	p.conns[c.Conn] = struct{}{}
 	p.taken.Add(1)
 	return c, nil
 }

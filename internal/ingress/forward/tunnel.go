@@ -45,7 +45,7 @@ func (p *Proxy) tunnel(ctx context.Context, e ends, v visit) {
 	both.Go(func() { sent, errs[0] = move(e.far, e.near, idle); endOrBreak(e.far, e, errs[0]) })
 	both.Go(func() { received, errs[1] = move(e.near, e.far, idle); endOrBreak(e.near, e, errs[1]) })
 	both.Wait()
-	err := errors.Join(errs[:]...)
+	err := cause(errs)
 	if idle.end() {
 		err = errIdle
 	}
@@ -54,6 +54,14 @@ func (p *Proxy) tunnel(ctx context.Context, e ends, v visit) {
 	l.Bytes, l.Upstream, l.Note = received, received, "tunnelled unseen"
 	p.Receipts.Append(l)
 	p.log(ctx, v, l)
+}
+
+// cause returns the error that ended a tunnel: breaking it off makes another of it.
+func cause(errs [2]error) error {
+	if errs[0] == nil || errors.Is(errs[0], net.ErrClosed) && errs[1] != nil {
+		return errs[1]
+	}
+	return errs[0]
 }
 
 // A watch acts when a tunnel has been idle for too long.
