@@ -19,10 +19,10 @@ import (
 // stanzaCount is how many packages Debian's main archive has for one architecture.
 const stanzaCount = 63_000
 
-// largeIndex returns an index of 48 MB, as large as that of Debian's main archive.
-func largeIndex() []byte {
+// index returns an index of n packages, with about 840 bytes each.
+func index(n int) []byte {
 	var b bytes.Buffer
-	for i := range stanzaCount {
+	for i := range n {
 		fmt.Fprintf(&b, "Package: package-%d\nSource: source-%[1]d\nVersion: 1.0+b%[1]d-1\nInstalled-Size: %[2]d\n"+
 			"Maintainer: Somebody Else <somebody%[1]d@repo.example>\nArchitecture: amd64\n"+
 			"Depends: libc6 (>= 2.34), libgcc-s1 (>= 3.0), libstdc++6 (>= 11), zlib1g (>= 1:1.2.0), lib%[3]d (= 1.%[2]d)\n"+
@@ -59,7 +59,7 @@ func toZstd(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) }
 // BenchmarkInspectPackages reads an index as large as that of Debian's main archive. The
 // goal is 0.5 s and 64 MiB, unpacking not counted.
 func BenchmarkInspectPackages(b *testing.B) {
-	text := largeIndex()
+	text := index(stanzaCount)
 	e := apt.New(apt.Options{})
 	for _, form := range []struct {
 		ext    string
