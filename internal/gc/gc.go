@@ -1,360 +1,258 @@
-// Package gc decides what the store can do without, and deletes it.
+// Package gc decides which blobs to delete when the store outgrows its quota, and has them
+// deleted.
 //
-// The order is that of S3-FIFO (see policy.go): what was fetched once and never asked for
-// again goes first. A hit only sets a counter of one blob, without a lock that others hold
-// for long; the order is written down now and then, and losing it costs nothing but a few
-// worse choices. Only blobs are deleted: the index still knows their digests, so that what
-// comes back under a name must be what it was.
+// It keeps about 60 bytes for each blob in memory: its size, when it was added, how often
+// it was used lately, and its place in two queues (S3-FIFO, docs/adr/0003-eviction.md). A
+// snapshot file carries that over restarts; what is missing or stale there is found by
+// walking the store in the background. Losing it costs good choices, never a blob.
+//
+// Only blobs are deleted. The index still knows their digests, so that what comes back under
+// a name must be what it was; the daemon may delete more by a function of its own.
 package gc
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"hash/maphash"
 	"sync"
 	"time"
-
-	"github.com/google/renameio/v2"
 
 	"sutler/internal/blob"
 	"sutler/internal/digest"
 )
 
 const (
-	// grace is how long a new blob is safe: its entry may not be committed yet.
-	grace = time.Minute
+	// batch is how many blobs are chosen at once, so that nobody waits long for the lock.
+	batch = 64
+	// slack is which part of MaxSize is freed beyond what is over, to do it in batches.
+	slack = 100
 	// pause is how often Run looks whether the store is too full, if nothing wakes it.
 	pause = 10 * time.Second
-	// snapshotEvery is how often the order is written down.
-	snapshotEvery = 10 * time.Minute
-	// snapshotFile holds the order, in Options.Dir.
+	// snapshotEvery is how often the snapshot is written while blobs come and go.
+	snapshotEvery = 15 * time.Minute
+	// snapshotFile is its name in Options.Dir.
 	snapshotFile = "order.gc"
 )
 
 // Options configure a Collector. Store is required.
 type Options struct {
-	Store    blob.Store
-	Dir      string // where the order is kept between runs; "" to forget it
-	StoreDir string // on the file system whose free space counts
-	MaxSize  int64  // bytes of blobs; 0 for no limit
-	MinFree  int64  // bytes left free on the file system; 0 for no limit
+	// Store is what is kept small. It is also walked for blobs that the snapshot misses.
+	Store blob.Store
+	// Delete deletes a blob that was chosen. It is called by one goroutine at a time. After
+	// an error the blob stays, and is tried again later. If nil, Store.Delete is used.
+	Delete func(ctx context.Context, d digest.Digest) error
+	// Dir is where the snapshot is kept between runs; "" to forget it.
+	Dir string
+
+	// MaxSize is how many bytes of blobs to keep; 0 for no limit.
+	MaxSize int64
+	// MinFree is how many bytes to leave free on the file system of StoreDir; 0 for no limit.
+	MinFree int64
+	// StoreDir is on the file system whose free space counts.
+	StoreDir string
 	// Free returns the free bytes of the file system of a folder. If nil, MinFree is not heeded.
 	Free func(dir string) (int64, error)
-	// Trouble is told of failures. If nil, nobody is.
+
+	// Grace is how long a blob is safe after Added: its entry may not be committed yet.
+	// What is added within that time may exceed MaxSize. If zero, 10 seconds; if
+	// negative, none.
+	Grace time.Duration
+	// Pinned reports blobs that must stay. It must be quick. If nil, there are none.
+	Pinned func(d digest.Digest) bool
+	// Trouble is told of failures that are worked around. If nil, nobody is.
 	Trouble func(error)
-	// Now returns the time. If nil, time.Now is used.
-	Now func() time.Time
 }
 
-// shards is how many parts the table of blobs has, so that hits seldom meet.
-const shards = 64
-
-// A Collector knows every blob of a store by size and use. Its methods are safe for
-// concurrent use.
-type Collector struct {
-	Options
-	shards [shards]shard
-	wake   chan struct{}
-
-	mu     sync.Mutex // guards policy
-	policy policy
-	closed bool
-}
-
-type shard struct {
-	mu    sync.RWMutex
-	nodes map[sum]*node
-}
-
-// A sum is a SHA-256 digest in binary form.
-type sum [32]byte
-
-func (s sum) digest() digest.Digest { return digest.FromSum(s[:]) }
-
-// sumOf returns the binary form of a digest; false if it is no SHA-256.
-func sumOf(d digest.Digest) (s sum, ok bool) {
-	const prefix = digest.SHA256 + ":"
-	if len(d) != len(prefix)+64 || d[:len(prefix)] != prefix {
-		return s, false
+// withDefaults returns o with its empty fields filled in.
+func (o Options) withDefaults() Options {
+	if o.Grace == 0 {
+		o.Grace = 10 * time.Second
 	}
-	_, err := hex.Decode(s[:], []byte(d[len(prefix):]))
-	return s, err == nil
+	if o.Delete == nil {
+		o.Delete = o.Store.Delete
+	}
+	if o.Pinned == nil {
+		o.Pinned = func(digest.Digest) bool { return false }
+	}
+	if o.Trouble == nil {
+		o.Trouble = func(error) {}
+	}
+	return o
 }
 
-// Open returns a collector that knows the order of the last run. What else is in the
-// store is found by Run.
+// Counters tell what a collector did since it was opened.
+type Counters struct {
+	Complete bool  // the walk ended: every stored blob is known
+	Evicted  int64 // blobs
+	Freed    int64 // bytes of these blobs
+	Failures int64 // times that a blob could not be deleted
+}
+
+// A Blob is a blob and its size in bytes.
+type Blob struct {
+	Digest digest.Digest
+	Size   int64
+}
+
+// A Collector keeps a store within its limits. Its methods are safe for concurrent use.
+type Collector struct {
+	o     Options
+	table table
+	over  chan struct{} // there may be something to do
+
+	mu        sync.Mutex // guards what follows; Touch does without
+	fifo      fifo
+	counters  Counters
+	changed   bool  // since the last snapshot
+	unchecked int64 // bytes added since the free space was looked at
+	tooYoung  bool  // nothing could be chosen but blobs in their grace
+
+	evicting sync.Mutex // one eviction at a time
+	saving   sync.Mutex // one snapshot at a time
+}
+
+// Open returns a collector that knows the blobs of the snapshot. What else is in the store
+// is found by Run. A snapshot that is damaged is as good as none.
 func Open(o Options) (*Collector, error) {
 	if o.Store == nil {
 		return nil, errors.New("gc: a store is required")
 	}
-	c := &Collector{Options: o, wake: make(chan struct{}, 1)}
-	if c.Trouble == nil {
-		c.Trouble = func(error) {}
+	c := &Collector{o: o.withDefaults(), over: make(chan struct{}, 1)}
+	c.table.seed, c.table.fifo = maphash.MakeSeed(), &c.fifo
+	if err := c.load(); err != nil {
+		c.o.Trouble(err)
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	for i := range c.shards {
-		c.shards[i].nodes = map[sum]*node{}
-	}
-	return c, c.load()
+	return c, nil
 }
 
-// load reads the order of the last run. One that cannot be read is as good as none.
-func (c *Collector) load() error {
-	if c.Dir == "" {
-		return nil
-	}
-	b, err := os.ReadFile(filepath.Join(c.Dir, snapshotFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("gc: %w", err)
-	}
-	nodes, err := decode(b)
-	if err != nil {
-		c.Trouble(fmt.Errorf("gc: %s: %w; the order starts anew", snapshotFile, err))
-		return nil
-	}
-	for _, n := range nodes {
-		c.shards[n.sum[0]%shards].nodes[n.sum] = n
-		c.policy.restore(n)
-	}
-	return nil
-}
+// Close writes the snapshot. Run must have returned. The collector can still be asked.
+func (c *Collector) Close() error { return c.save() }
 
-// save writes the order down.
-func (c *Collector) save() error {
-	if c.Dir == "" {
-		return nil
-	}
-	c.mu.Lock()
-	b := encode(c.policy.nodes())
-	c.mu.Unlock()
-	if err := renameio.WriteFile(filepath.Join(c.Dir, snapshotFile), b, 0o600); err != nil {
-		return fmt.Errorf("gc: %w", err)
-	}
-	return nil
-}
-
-// node returns what is known of a blob, nil if nothing is.
-func (c *Collector) node(s sum) *node {
-	sh := &c.shards[s[0]%shards]
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	return sh.nodes[s]
-}
-
-// Touch notes that a blob answered a request. It allocates nothing.
+// Touch notes that blob d was served. It takes no lock that fills or evictions hold for
+// long, allocates nothing, and does nothing if d is not known.
 func (c *Collector) Touch(d digest.Digest) {
-	s, ok := sumOf(d)
-	if !ok {
-		return
-	}
-	if n := c.node(s); n != nil && n.uses.Load() < maxUses {
-		n.uses.Add(1)
+	if k, ok := keyOf(d); ok {
+		c.table.touch(k)
 	}
 }
 
-// Added notes that a blob of that size was stored. Again changes nothing.
+// Added notes that blob d was stored, with its size in bytes. Call it each time a fill
+// stored d or found it stored: the blob is then safe for the time of grace.
 func (c *Collector) Added(d digest.Digest, size int64) {
-	s, ok := sumOf(d)
+	k, ok := keyOf(d)
 	if !ok {
-		return
-	}
-	n := &node{sum: s, size: size, added: c.Now().Unix()}
-	sh := &c.shards[s[0]%shards]
-	sh.mu.Lock()
-	_, known := sh.nodes[s]
-	if !known {
-		sh.nodes[s] = n
-	}
-	sh.mu.Unlock()
-	if known {
 		return
 	}
 	c.mu.Lock()
-	c.policy.insert(n)
-	full := c.MaxSize > 0 && c.policy.bytes() > c.MaxSize
+	c.add(k, size)
+	c.unchecked += size
+	over := c.excess() > 0 || c.o.MinFree > 0 && c.unchecked > c.o.MinFree/8
 	c.mu.Unlock()
-	if full {
-		select {
-		case c.wake <- struct{}{}:
-		default: // it is awake
-		}
+	if over {
+		c.wake()
 	}
 }
 
-// Removed notes that a blob is gone from the store.
-func (c *Collector) Removed(d digest.Digest) {
-	s, ok := sumOf(d)
-	if !ok {
+// add adds or refreshes a blob. The lock is held.
+func (c *Collector) add(k key, size int64) {
+	c.changed = true
+	if i := c.table.find(k); i != 0 {
+		c.fifo.refresh(i, size, secondOf(time.Now()))
 		return
 	}
-	sh := &c.shards[s[0]%shards]
-	sh.mu.Lock()
-	n := sh.nodes[s]
-	delete(sh.nodes, s)
-	sh.mu.Unlock()
-	if n == nil {
+	if i := c.fifo.add(k, size, secondOf(time.Now()), c.table.fingerprint(k)); i != 0 {
+		c.table.put(i)
+	}
+}
+
+// Removed notes that blob d is not stored any more, for whatever reason but Evict.
+func (c *Collector) Removed(d digest.Digest) {
+	k, ok := keyOf(d)
+	if !ok {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policy.remove(n)
+	c.forget(k)
 }
 
-// Usage returns the size of all blobs in bytes, and their number.
+// forget removes a blob. The lock is held.
+func (c *Collector) forget(k key) {
+	if i := c.table.find(k); i != 0 {
+		c.changed = true
+		c.table.drop(k) // before the slot changes: Touch may be looking at it
+		c.fifo.remove(i)
+	}
+}
+
+// Usage returns the size of all known blobs in bytes, and their number.
 func (c *Collector) Usage() (bytes, blobs int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.policy.bytes(), c.policy.count()
+	return c.fifo.bytes(), int64(c.fifo.count())
 }
 
-// Run finds blobs that the collector does not know, and then keeps the store within its
-// limits, until ctx is done.
+// Counters returns what was done so far.
+func (c *Collector) Counters() Counters {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counters
+}
+
+// Run keeps the store within its limits until ctx is done. Beside that, it walks the store
+// once for blobs that are not known. It is called once, and returns when all it started
+// has ended.
 func (c *Collector) Run(ctx context.Context) {
-	c.reconcile(ctx)
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	saved := c.Now()
+	var walk sync.WaitGroup
+	defer walk.Wait()
+	walk.Go(func() { c.report(ctx, c.walk(ctx)) })
+
+	check, save := time.NewTicker(pause), time.NewTicker(snapshotEvery)
+	defer check.Stop()
+	defer save.Stop()
+	select {
+	case <-c.over: // what woke us before we ran is looked at now
+	default:
+	}
+	c.report(ctx, c.round(ctx))
 	for {
-		if _, _, err := c.Evict(ctx, c.excess(), false); err != nil && ctx.Err() == nil {
-			c.Trouble(err)
-		}
-		if c.Now().Sub(saved) > snapshotEvery {
-			saved = c.Now()
-			if err := c.save(); err != nil {
-				c.Trouble(err)
-			}
+		var again <-chan time.Time
+		if c.waitsForGrace() {
+			again = time.After(min(c.o.Grace, time.Second))
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-		case <-c.wake:
-		}
-	}
-}
-
-// reconcile takes in what is in the store and not in the order, and forgets what is not
-// there any more: the process may have been killed since the order was written.
-func (c *Collector) reconcile(ctx context.Context) {
-	present := map[sum]bool{}
-	for d, err := range c.Store.All(ctx) {
-		if err != nil {
-			c.Trouble(fmt.Errorf("gc: %w", err))
-			return
-		}
-		s, ok := sumOf(d)
-		if !ok {
+		case <-save.C:
+			c.report(ctx, c.save())
 			continue
+		case <-check.C:
+		case <-c.over:
+		case <-again:
 		}
-		present[s] = true
-		if c.node(s) == nil {
-			if size, ok := c.Store.Has(ctx, d); ok {
-				c.Added(d, size)
-			}
-		}
-	}
-	c.mu.Lock()
-	all := c.policy.nodes()
-	c.mu.Unlock()
-	for _, n := range all {
-		if present[n.sum] {
-			continue
-		}
-		if _, ok := c.Store.Has(ctx, n.sum.digest()); !ok {
-			c.Removed(n.sum.digest())
-		}
+		c.report(ctx, c.round(ctx))
 	}
 }
 
-// excess returns how many bytes are too many.
-func (c *Collector) excess() int64 {
-	bytes, _ := c.Usage()
-	var over int64
-	if c.MaxSize > 0 {
-		over = bytes - c.MaxSize
+// report tells of an error, unless it is that ctx is done.
+func (c *Collector) report(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		c.o.Trouble(fmt.Errorf("gc: %w", err))
 	}
-	if c.MinFree > 0 && c.Free != nil {
-		free, err := c.Free(c.StoreDir)
-		if err != nil {
-			c.Trouble(fmt.Errorf("gc: %w", err))
-			return max(0, over)
-		}
-		over = max(over, c.MinFree-free)
-	}
-	return max(0, over)
 }
 
-// Evict deletes the least useful blobs until that many bytes are free, or only says which
-// it would delete. Blobs that were added within the last minute stay. Readers that have a
-// deleted blob open read on.
-func (c *Collector) Evict(ctx context.Context, want int64, dryRun bool) (blobs, bytes int64, err error) {
-	oldest := c.Now().Add(-grace).Unix()
-	if dryRun {
-		for _, n := range c.plan(want, oldest) {
-			blobs++
-			bytes += n.size
-		}
-		return blobs, bytes, nil
+// wake has the loop look for something to do.
+func (c *Collector) wake() {
+	select {
+	case c.over <- struct{}{}:
+	default: // it will
 	}
-	for bytes < want && ctx.Err() == nil {
-		c.mu.Lock()
-		n := c.policy.victim(oldest)
-		c.mu.Unlock()
-		if n == nil {
-			return blobs, bytes, nil
-		}
-		sh := &c.shards[n.sum[0]%shards]
-		sh.mu.Lock()
-		delete(sh.nodes, n.sum)
-		sh.mu.Unlock()
-		if err := c.Store.Delete(ctx, n.sum.digest()); err != nil {
-			c.Added(n.sum.digest(), n.size)
-			return blobs, bytes, fmt.Errorf("evict %s: %w", n.sum.digest(), err)
-		}
-		blobs++
-		bytes += n.size
-	}
-	return blobs, bytes, ctx.Err()
 }
 
-// plan returns what Evict would delete, on a copy of the order.
-func (c *Collector) plan(want, oldest int64) (out []*node) {
+// waitsForGrace reports whether the last eviction ended for the sake of young blobs.
+func (c *Collector) waitsForGrace() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var try policy
-	for _, n := range c.policy.nodes() {
-		twin := &node{sum: n.sum, size: n.size, added: n.added, main: n.main}
-		twin.uses.Store(n.uses.Load())
-		try.restore(twin)
-	}
-	for bytes := int64(0); bytes < want; {
-		n := try.victim(oldest)
-		if n == nil {
-			break
-		}
-		out = append(out, n)
-		bytes += n.size
-	}
-	return out
-}
-
-// Close writes the order down. Run must have returned.
-func (c *Collector) Close() error {
-	c.mu.Lock()
-	was := c.closed
-	c.closed = true
-	c.mu.Unlock()
-	if was {
-		return nil
-	}
-	return c.save()
+	return c.tooYoung
 }
