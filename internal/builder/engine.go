@@ -45,7 +45,13 @@ func Detect(ctx context.Context, docker string, args []string) (Engine, error) {
 		docker = "docker"
 	}
 	e := Engine{Docker: docker}
+	// Clients since 23 build with BuildKit by the buildx plugin only.
+	_, noBuildx := e.ask(ctx, "buildx", "version")
+	name, other := otherBuilder(parseArguments(args))
 	out, err := e.ask(ctx, "version", "--format", "{{.Client.Version}}|{{.Server.Version}}|{{.Server.Arch}}")
+	if err != nil && other && noBuildx == nil && buildKitWanted() {
+		return e, e.buildx(ctx, name) // a builder of its own needs no engine
+	}
 	if err != nil {
 		return e, fmt.Errorf("%w: %w", ErrNoEngine, err)
 	}
@@ -56,22 +62,17 @@ func Detect(ctx context.Context, docker string, args []string) (Engine, error) {
 	client, server := major(f[0]), major(f[1])
 	e.Arch = f[2]
 	e.SecretEnv = server >= 23
-	// Clients since 23 build with BuildKit by the buildx plugin only.
-	_, noBuildx := e.ask(ctx, "buildx", "version")
 	e.BuildKit = buildKitWanted() && (client < 23 || noBuildx == nil)
-	if !e.BuildKit {
-		e.Name = "docker " + f[1] + " (classic builder)"
-		e.bridge(ctx)
-		return e, nil
+	if e.BuildKit && other && client >= 23 {
+		return e, e.buildx(ctx, name)
 	}
-	e.Name = "docker " + f[1] + " (BuildKit)"
-	name, other := otherBuilder(parseArguments(args))
-	if !other || client < 23 || noBuildx != nil {
+	e.Name = "docker " + f[1] + " (classic builder)"
+	if e.BuildKit {
+		e.Name = "docker " + f[1] + " (BuildKit)"
 		e.Loads = true
-		e.bridge(ctx)
-		return e, nil
 	}
-	return e, e.buildx(ctx, name)
+	e.bridge(ctx)
+	return e, nil
 }
 
 // buildKitWanted reports whether the user leaves us the choice of BuildKit.
@@ -117,8 +118,9 @@ func (e *Engine) buildx(ctx context.Context, name string) error {
 	}
 	out, err := e.ask(ctx, ask...)
 	if err != nil {
-		return fmt.Errorf("builder %s: %w", name, err)
+		return fmt.Errorf("%w: builder %s: %w", ErrNoEngine, name, err)
 	}
+	e.BuildKit = true
 	field := func(key string) string {
 		for line := range strings.Lines(out) {
 			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {

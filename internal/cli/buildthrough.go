@@ -43,7 +43,7 @@ func (a *app) buildThrough(ctx context.Context, client *control.Client, f buildF
 	ctx, stop := a.engineContext(ctx)
 	defer stop()
 	code, err := builder.Run(ctx, builder.Options{
-		Engine: engine, Args: f.rest, Proxy: proxy, NoProxy: direct(), Env: environment(b.Env), Files: b.Files,
+		Engine: engine, Args: f.rest, Proxy: proxy, NoProxy: settings.NoProxy, Env: environment(b.Env), Files: b.Files,
 		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Notice: func(text string) { a.say("sutler: %s", text) },
 	})
 	ctx = context.WithoutCancel(ctx)
@@ -118,16 +118,6 @@ func proxyFor(e builder.Engine, proxy string) (string, error) {
 		u.Host = e.Host + ":" + u.Port()
 	}
 	return u.String(), nil
-}
-
-// direct lists the hosts that steps reach without the proxy.
-func direct() string {
-	for _, s := range settings.Proxy("") {
-		if s.Name == "no_proxy" {
-			return s.Value
-		}
-	}
-	return ""
 }
 
 func environment(list []ecosystem.Setting) map[string]string {

@@ -33,7 +33,7 @@ func (b builds) Begin(ctx context.Context, r control.BuildRequest) (control.Buil
 	}
 	// The name of the build is the user of the proxy: clients send it with every request,
 	// and it opens nothing. The password is there because some clients insist on one.
-	v := settings.Values{Proxy: "http://" + id + ":x@" + address, Native: "http://" + address, Dir: r.Dir}
+	v := settings.Values{Proxy: "http://" + id + ":x@" + address, Native: "http://" + address, Dir: r.Dir, NoProxy: b.d.noProxy()}
 	return control.Build{ID: id, Proxy: v.Proxy, Env: settings.Env(b.d.profiles, v, r.Steps),
 		Files: settings.Files(b.d.profiles, v, b.d.bundle)}, nil
 }
@@ -83,4 +83,13 @@ func (b builds) Show(ctx context.Context, id string) (control.Receipt, error) {
 	}
 	lines, err := b.d.receipts.Lines(ctx, s.ID)
 	return control.Receipt{Summary: s, Lines: lines}, err
+}
+
+// noProxy lists the hosts that clients reach directly: this machine, unless origins on it
+// are configured.
+func (d *process) noProxy() string {
+	if len(d.config.Upstream.AllowLoopback) > 0 {
+		return ""
+	}
+	return settings.NoProxy
 }

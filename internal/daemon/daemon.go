@@ -216,5 +216,5 @@ func listenControl(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
 	}
-	return l, os.Chmod(path, 0o600)
+	return control.Private(l), os.Chmod(path, 0o600)
 }

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+
+	"sutler/internal/ingress"
 )
 
 // listeners are the places where clients are served. More can be added while it runs:
@@ -40,7 +42,7 @@ func (l *listeners) listen(ctx context.Context, address string) error {
 	}
 	l.open[ln.Addr().String()] = ln
 	l.wait.Go(func() {
-		if err := l.server.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := l.server.Serve(ingress.Listener(ln)); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			select {
 			case l.failed <- err:
 			default: // the first one ends the process

@@ -1,10 +1,13 @@
 package frontend
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -52,6 +55,9 @@ func (s Settings) rewriteOp(data []byte, renamed map[string]string, p proxy) ([]
 		changed = true
 	}
 	if !changed {
+		if op.GetSource() != nil && !p.secrets {
+			return inFieldOrder(data), nil
+		}
 		return data, nil
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(&op)
@@ -59,6 +65,32 @@ func (s Settings) rewriteOp(data []byte, renamed map[string]string, p proxy) ([]
 		return nil, fmt.Errorf("operation of the build definition: %w", err)
 	}
 	return data, nil
+}
+
+// inFieldOrder returns an encoded message with its fields sorted by their number, as
+// BuildKit wrote them before 0.9. Operations are the same if their bytes are, and such an
+// engine must see that its own frontend has fetched the build context already: a context
+// that was given by standard input can be fetched once only.
+func inFieldOrder(data []byte) []byte {
+	type field struct {
+		number protowire.Number
+		data   []byte
+	}
+	var fields []field
+	for rest := data; len(rest) > 0; {
+		number, _, n := protowire.ConsumeField(rest)
+		if n < 0 {
+			return data
+		}
+		fields = append(fields, field{number, rest[:n]})
+		rest = rest[n:]
+	}
+	slices.SortStableFunc(fields, func(a, b field) int { return cmp.Compare(a.number, b.number) })
+	out := make([]byte, 0, len(data))
+	for _, f := range fields {
+		out = append(out, f.data...)
+	}
+	return out
 }
 
 func rename(renamed map[string]string, d string) string {

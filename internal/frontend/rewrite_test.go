@@ -183,6 +183,23 @@ func TestRewriteTwice(t *testing.T) {
 	}
 }
 
+// TestRewriteSource: an old engine recognises the source that its own frontend fetched.
+func TestRewriteSource(t *testing.T) {
+	def := definition(t, llb.HTTP("http://context", llb.Filename("context")))
+	const want = "\x1a\x2a\n\x0ehttp://context\x12\x18\n\rhttp.filename\x12\acontext" + "Z\x00"
+	out := rewritten(t, def, oldEngine)
+	if got := string(out.Def[0]); got != want {
+		t.Errorf("source = %q, want %q", got, want)
+	}
+	var end pb.Op
+	if err := proto.Unmarshal(out.Def[1], &end); err != nil || end.Inputs[0].Digest != digest.FromBytes(out.Def[0]).String() {
+		t.Errorf("the end follows %v, %v", end.Inputs, err)
+	}
+	if got := rewritten(t, def, newEngine); string(got.Def[0]) != string(def.Def[0]) {
+		t.Errorf("source for a new engine = %q, want %q", got.Def[0], def.Def[0])
+	}
+}
+
 // TestRewriteIsConstant: nothing that a new engine stores depends on the build.
 func TestRewriteIsConstant(t *testing.T) {
 	def := definition(t, llb.Image("base").Run(llb.Shlex("one")).Root())

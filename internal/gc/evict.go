@@ -156,7 +156,8 @@ func (c *Collector) leaves(ch choice) bool {
 	return s.live && s.key == ch.key && s.queue == leaving
 }
 
-// Plan returns the blobs that Evict would delete now to free want bytes, in order. It copies the state: some 60 MB for a million blobs.
+// Plan returns the blobs that Evict would delete now to free want bytes, in order. It
+// copies the state: some 55 MB for a million blobs.
 func (c *Collector) Plan(want int64) []Blob {
 	c.mu.Lock()
 	f := c.fifo.clone()

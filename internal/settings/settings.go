@@ -12,14 +12,16 @@ import (
 // BundleName is the file name of the CA bundle in the folder of the files.
 const BundleName = "ca.pem"
 
-// noProxy lists the hosts that clients reach directly.
-const noProxy = "localhost,127.0.0.1,::1"
+// NoProxy lists the hosts that clients reach directly, unless Values say otherwise.
+const NoProxy = "localhost,127.0.0.1,::1"
 
 // Values are what the placeholders of profiles stand for.
 type Values struct {
 	Proxy  string // URL of the forward proxy
 	Native string // URL of the native endpoint, no slash at its end
 	Dir    string // folder of the files, no slash at its end
+	// NoProxy lists the hosts that clients reach directly.
+	NoProxy string
 }
 
 // expand replaces the placeholders in s.
@@ -48,19 +50,20 @@ func Env(profiles []ecosystem.Profile, v Values, constant bool) []ecosystem.Sett
 	if constant {
 		return out
 	}
-	for _, s := range Proxy(v.Proxy) {
+	for _, s := range proxyVariables(v) {
 		add(s)
 	}
 	return out
 }
 
-// Proxy returns the proxy variables in both spellings: clients differ in which they read.
-func Proxy(proxy string) []ecosystem.Setting {
+// proxyVariables returns the proxy's variables in both spellings: clients differ in which
+// they read.
+func proxyVariables(v Values) []ecosystem.Setting {
 	var out []ecosystem.Setting
-	for _, name := range []string{"http_proxy", "https_proxy"} {
-		out = append(out, ecosystem.Setting{Name: name, Value: proxy}, ecosystem.Setting{Name: strings.ToUpper(name), Value: proxy})
+	for _, s := range []ecosystem.Setting{{Name: "http_proxy", Value: v.Proxy}, {Name: "https_proxy", Value: v.Proxy}, {Name: "no_proxy", Value: v.NoProxy}} {
+		out = append(out, s, ecosystem.Setting{Name: strings.ToUpper(s.Name), Value: s.Value})
 	}
-	return append(out, ecosystem.Setting{Name: "no_proxy", Value: noProxy}, ecosystem.Setting{Name: "NO_PROXY", Value: noProxy})
+	return out
 }
 
 // Files returns the files for clients by name, the CA bundle among them.

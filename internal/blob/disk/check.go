@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 
 	"sutler/internal/blob"
+	"sutler/internal/digest"
 )
 
 // checks holds the full checks that run, at most one for each digest.
@@ -74,6 +76,26 @@ func (s *Store) leave(k key, r *running) {
 	delete(s.checks.running, k)
 	s.checks.mu.Unlock()
 	close(r.done)
+}
+
+// Check hashes blob d now, however lately that was done before, and returns its size in
+// bytes. Errors are those of Open. It is for people who want to know; Open does what is
+// needed by itself.
+func (s *Store) Check(ctx context.Context, d digest.Digest) (int64, error) {
+	k, ok := keyOf(d)
+	if !ok {
+		return 0, fmt.Errorf("%w: %s", blob.ErrNotFound, d)
+	}
+	o, err := s.find(k, d)
+	if err != nil {
+		return 0, err
+	}
+	s.marks.drop(k)
+	err = s.check(ctx.Done(), o)
+	if errors.Is(err, errGivenUp) {
+		err = ctx.Err()
+	}
+	return o.id.size, errors.Join(err, o.f.Close())
 }
 
 // hash reads all of o, and marks it or sets it aside.

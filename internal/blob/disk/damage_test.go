@@ -293,6 +293,30 @@ func TestCheckRunsOut(t *testing.T) {
 	})
 }
 
+// Check hashes a blob that was checked just now, and sets a damaged one aside.
+func TestCheck(t *testing.T) {
+	for _, size := range []int{small, large} {
+		dir := t.TempDir()
+		s := openAt(t, dir, Options{})
+		b := blobtest.Bytes(size, 6)
+		d := blobtest.Put(t, s, b)
+		for want := range int64(3) {
+			if n, err := s.Check(t.Context(), d); n != int64(size) || err != nil || s.Stats().Checked != want+1 {
+				t.Errorf("Check = %d, %v, checked %d times; want %d, %d times", n, err, s.Stats().Checked, size, want+1)
+			}
+		}
+		flip(9)(t, fileOf(dir, d))
+		if _, err := s.Check(t.Context(), d); !errors.Is(err, blob.ErrCorrupt) {
+			t.Errorf("Check of a damaged blob = %v, want ErrCorrupt", err)
+		}
+		for _, d := range []digest.Digest{d, "sha256:00"} {
+			if _, err := s.Check(t.Context(), d); !errors.Is(err, blob.ErrNotFound) {
+				t.Errorf("Check of %q = %v, want ErrNotFound", d, err)
+			}
+		}
+	}
+}
+
 // The table of marks stays within its bound.
 func TestMarksAreBounded(t *testing.T) {
 	s := openAt(t, t.TempDir(), Options{Marks: markShards})
