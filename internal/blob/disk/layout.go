@@ -122,7 +122,7 @@ func decodeFormat(b []byte) (int, error) {
 
 // takeLock makes this process the only user of the directory, and says so in the lock file.
 func (s *Store) takeLock() error {
-	s.lock = flock.New(filepath.Join(s.dir, lockName), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	s.lock = flock.New(filepath.Join(s.dir, lockName), flock.SetFlag(os.O_CREATE|os.O_RDONLY), flock.SetPermissions(0o600))
 	got, err := s.lock.TryLock()
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
