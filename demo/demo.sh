@@ -51,12 +51,16 @@ engine() {
 		say "using the Docker engine $("$docker" version --format '{{.Server.Version}}')"
 		return
 	fi
-	install docker.io iptables ca-certificates
+	install docker.io iptables iproute2 ca-certificates
 	client || die "no docker client here can build: install docker-buildx"
 	say "starting Docker $(dockerd --version | sed 's/.*version \([^,]*\).*/\1/') for the demo"
 	mkdir -p "$work/docker"
 	export DOCKER_HOST=unix://$work/docker.sock
 	if ! "$docker" version >/dev/null 2>&1; then
+		# What an engine changes and does not undo when it ends.
+		iptables-save >"$work/iptables"
+		cat /proc/sys/net/ipv4/ip_forward >"$work/ip_forward"
+		ip link show docker0 >/dev/null 2>&1 || touch "$work/no-docker0"
 		dockerd --data-root "$work/docker" --exec-root "$work/docker-exec" --pidfile "$work/docker.pid" --host "$DOCKER_HOST" >"$work/docker.log" 2>&1 &
 		own_engine=$!
 		for _ in $(seq 100); do "$docker" version >/dev/null 2>&1 && break; kill -0 $own_engine 2>/dev/null || break; sleep 0.2; done
@@ -84,6 +88,10 @@ finish() {
 	if [ -n "${own_engine:-}" ]; then
 		kill "$own_engine" 2>/dev/null || true
 		wait "$own_engine" 2>/dev/null || true
+		iptables-restore <"$work/iptables" || true
+		cat "$work/ip_forward" >/proc/sys/net/ipv4/ip_forward || true
+		[ ! -e "$work/no-docker0" ] || ip link del docker0 2>/dev/null || true
+		rm -f "$work/iptables" "$work/ip_forward" "$work/no-docker0"
 	fi
 }
 

@@ -22,6 +22,9 @@ func summaryLine(s receipt.Summary, before *receipt.Summary) string {
 		fmt.Fprintf(&b, ", %d downloaded (%s)", s.Downloaded, humanize.Bytes(uint64(max(0, s.Upstream))))
 	}
 	fmt.Fprintf(&b, "   verified %d/%d", s.Verified, s.Files)
+	if n := s.Files - s.Verified - s.Unvouched; n > 0 {
+		fmt.Fprintf(&b, " (%d by TLS alone)", n)
+	}
 	for _, part := range []struct {
 		n    int64
 		text string

@@ -27,14 +27,15 @@ type vouch struct {
 // byPin is who claims what a name had when it was first served without a claim.
 const byPin = "pin"
 
-// strong returns the first claim that verifies bytes, and whether there is one.
-func (v vouch) strong() (ecosystem.Claim, bool) {
+// strong returns a claim that verifies bytes, and whether there is one: one of SHA-256,
+// by which blobs are named, if there is any.
+func (v vouch) strong() (best ecosystem.Claim, ok bool) {
 	for _, c := range v.claims {
-		if c.Digest.Strong() {
-			return c, true
+		if c.Digest.Strong() && (!ok || c.Digest.Algorithm() == digest.SHA256 && best.Digest.Algorithm() != digest.SHA256) {
+			best, ok = c, true
 		}
 	}
-	return ecosystem.Claim{}, false
+	return best, ok
 }
 
 // size returns the size that is claimed, or -1.

@@ -276,9 +276,12 @@ func TestGenerations(t *testing.T) {
 	b.origin.set("pool/a.deb", "deb2")
 	b.want("pool/a.deb", "deb2", engine.Miss)
 
-	// The origin goes back to the older root.
+	// The origin goes back to the older root, then to one that nobody signed.
 	b.sleep(time.Hour)
 	b.origin.set("root", first["root"])
+	b.want("root", second["root"], engine.Stale)
+	b.sleep(time.Hour)
+	b.origin.set("root", strings.Replace(second["root"], "signer archive\n", "", 1))
 	b.want("root", second["root"], engine.Stale)
 }
 

@@ -14,8 +14,9 @@ var (
 	ErrTooDeep = errors.New("chain of vouching documents is too long")
 	// ErrTooLarge means that a body is larger than was promised, or than sutler accepts.
 	ErrTooLarge = errors.New("body too large")
-	// ErrRolledBack means that the origin offers an older signed document than it did before.
-	ErrRolledBack = errors.New("origin went back to an older signed document")
+	// ErrRolledBack means that the origin offers an older signed document than it did
+	// before, or one that is not signed any more.
+	ErrRolledBack = errors.New("origin went back behind a signed document")
 	// errPrivate ends a flight whose body only the client that asked may have.
 	errPrivate = errors.New("origin forbids sharing the answer")
 )

@@ -109,16 +109,14 @@ func (e *Engine) storeTable(ctx context.Context, res ecosystem.Resource, doc dig
 	return d, nil
 }
 
-// tableKey identifies what a document of those bytes claims, wherever it was found.
+// tableKey identifies what a document of those bytes claims: the same bytes elsewhere may
+// speak of what lies in their own folder.
 func tableKey(res ecosystem.Resource, doc digest.Digest) string {
-	if res.Repository == "" {
-		return res.Key() + " " + string(doc)
-	}
-	return res.Ecosystem + " " + res.Repository + " " + string(doc)
+	return res.Ecosystem + " " + res.Scope + " " + res.URL[:strings.LastIndexByte(res.URL, '/')+1] + " " + string(doc)
 }
 
-// reuseTable gives en the claims table of the same bytes under another name of the same
-// repository, if it is known.
+// reuseTable gives en the claims table of the same bytes under another name in the same
+// folder, if it is known.
 func (e *Engine) reuseTable(ctx context.Context, res ecosystem.Resource, en *index.Entry) {
 	t, ok := e.tables.GetIfPresent(tableKey(res, en.Blob))
 	if !ok {

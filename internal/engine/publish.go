@@ -43,6 +43,9 @@ func (e *Engine) publishable(ctx context.Context, fl *fill, m *made) error {
 		return nil
 	}
 	old := fl.old.entry
+	if old.Evidence.Signer != "" && m.evidence.Signer == "" {
+		return fmt.Errorf("%w: %s was signed by %s before, and is signed by no known key now", ErrRolledBack, fl.res.URL, old.Evidence.Signer)
+	}
 	if was, is := old.Evidence.Dated, m.evidence.Dated; is.Before(was) {
 		return fmt.Errorf("%w: %s is dated %s, after one of %s", ErrRolledBack, fl.res.URL, is.UTC().Format(time.RFC3339), was.UTC().Format(time.RFC3339))
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"time"
 
-	"sutler/internal/blob"
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/freshness"
@@ -177,14 +176,17 @@ func (e *Engine) fetch(ctx context.Context, fl *fill) (*object, Outcome, error) 
 		err = e.check(ctx, fl)
 	}
 	fl.body.settle(fl.sums.SHA256())
-	fl.body.finish(err) // whoever follows a checked body need not wait until it is stored
 	if fl.flight.body == nil {
 		defer fl.body.release()
 	}
 	if err != nil {
+		fl.body.finish(err)
 		return nil, Fails(err), err
 	}
+	// The rest is released only now: who has read a document may ask for what it claims at
+	// once, and who has read anything finds it stored.
 	o, err := e.keep(ctx, fl)
+	fl.body.finish(err)
 	if err != nil {
 		return nil, Fails(err), err
 	}
@@ -333,13 +335,14 @@ func (e *Engine) keep(ctx context.Context, fl *fill) (*object, error) {
 	// The blob before the entry: a crash in between leaves a blob that nothing points to,
 	// which gc removes. The other order would leave an entry that points at nothing.
 	err := e.store(ctx, fl, en)
-	if errors.Is(err, blob.ErrFull) {
-		return e.keepInMemory(fl, en, err)
+	var o *object
+	if err == nil {
+		o, err = e.commit(ctx, fl, en)
 	}
 	if err != nil {
-		return nil, err
+		return e.keepInMemory(fl, en, err) // a full disk must not fail a build
 	}
-	return e.commit(ctx, fl, en)
+	return o, nil
 }
 
 // store puts the body into the store; it was hashed on its way into the spool.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	"sutler/internal/blob"
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
@@ -170,7 +172,9 @@ func (e *Engine) answer(ctx context.Context, req ecosystem.Request, res ecosyste
 		if errors.Is(a.err, blob.ErrCorrupt) {
 			e.lost(o)
 		}
-		e.Receipts.Append(e.line(req, a))
+		line := e.line(req, a)
+		line.Digest = o.entry.Blob // of what was stored, whatever view of it was sent
+		e.Receipts.Append(line)
 	}
 	return a, nil
 }
@@ -207,17 +211,20 @@ func (e *Engine) body(ctx context.Context, req ecosystem.Request, a *Answer, o *
 	return nil
 }
 
-// keepBytes keeps a small body in memory for the next request.
+// keepBytes keeps a small body in memory for the next request, unless the object was
+// replaced meanwhile.
 func (e *Engine) keepBytes(o *object, b []byte) {
-	if now, ok := e.objects.GetIfPresent(o.entry.Key); !ok || now != o {
-		return
-	}
 	with := newObject(o.entry)
 	with.bytes = b
 	with.by.Store(o.by.Load())
 	with.epoch.Store(o.epoch.Load())
 	with.retry.Store(o.retry.Load())
-	e.objects.Set(o.entry.Key, with)
+	e.objects.ComputeIfPresent(o.entry.Key, func(now *object) (*object, otter.ComputeOp) {
+		if now != o {
+			return now, otter.CancelOp
+		}
+		return with, otter.WriteOp
+	})
 }
 
 // view returns the document as this kind of client sees it.
