@@ -245,6 +245,9 @@ down() {
 		nft delete table ip $table 2>/dev/null || true
 		[ ! -e "$cache/run/ip_forward" ] || cat "$cache/run/ip_forward" >/proc/sys/net/ipv4/ip_forward
 		rm -f "$cache/run/ip_forward"
+		# Empty groups stay behind. Another engine of this machine would use the same ones.
+		pgrep -x 'dockerd|buildkitd' >/dev/null ||
+			find /sys/fs/cgroup -depth -type d \( -path '*/docker*' -o -path '*/buildkit*' \) -exec rmdir {} + 2>/dev/null || true
 	fi
 }
 
