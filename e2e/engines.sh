@@ -246,7 +246,7 @@ down() {
 		[ ! -e "$cache/run/ip_forward" ] || cat "$cache/run/ip_forward" >/proc/sys/net/ipv4/ip_forward
 		rm -f "$cache/run/ip_forward"
 		# Empty groups stay behind. Another engine of this machine would use the same ones.
-		pgrep -x 'dockerd|buildkitd' >/dev/null ||
+		pgrep -x dockerd >/dev/null || pgrep -x buildkitd >/dev/null ||
 			find /sys/fs/cgroup -depth -type d \( -path '*/docker*' -o -path '*/buildkit*' \) -exec rmdir {} + 2>/dev/null || true
 	fi
 }
