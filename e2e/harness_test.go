@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,6 +67,7 @@ type daemon struct {
 	dir  string
 	addr string
 	env  []string
+	in   []string // runs a command where the daemon runs: a network namespace, or nothing
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
 }
@@ -76,8 +76,14 @@ type daemon struct {
 // of the configuration's variables, without the SUTLER_ prefix.
 func start(t *testing.T, settings ...string) *daemon {
 	t.Helper()
+	return startIn(t, nil, freeAddr(t), settings...)
+}
+
+// startIn is start for another network: in is the command that enters it.
+func startIn(t *testing.T, in []string, addr string, settings ...string) *daemon {
+	t.Helper()
 	dir := t.TempDir()
-	d := &daemon{t: t, dir: dir, addr: freeAddr(t)}
+	d := &daemon{t: t, dir: dir, addr: addr, in: in}
 	d.env = append(os.Environ(), "SUTLER_LISTEN="+d.addr, "SUTLER_BRIDGES=false", "SUTLER_SOCKET="+dir+"/run/sutler.sock",
 		"SUTLER_STORE_DIR="+dir+"/cache", "SUTLER_STORE_STATE="+dir+"/state", "SUTLER_STORE_MIN_FREE=0", "HOME="+dir, "XDG_CONFIG_HOME="+dir+"/config",
 		"npm_config_cache="+dir+"/npm", "npm_config_update_notifier=false", "npm_config_fund=false")
@@ -101,7 +107,8 @@ func (d *daemon) set(settings ...string) {
 func (d *daemon) serve() {
 	d.t.Helper()
 	d.log = &bytes.Buffer{}
-	d.cmd = exec.Command(binary, "serve")
+	command := append(append([]string{}, d.in...), binary, "serve")
+	d.cmd = exec.Command(command[0], command[1:]...)
 	d.cmd.Env = d.env
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
@@ -109,16 +116,13 @@ func (d *daemon) serve() {
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		resp, err := http.Get("http://" + d.addr + "/readyz") //nolint:noctx // a test's probe
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
+		r := d.run(d.dir, nil, binary, "status")
+		if r.code == 0 {
+			return
 		}
-		if time.Now().After(deadline) || d.cmd.ProcessState != nil {
+		if time.Now().After(deadline) {
 			d.stop()
-			d.t.Fatalf("sutler is not ready: %v\n%s", err, d.log)
+			d.t.Fatalf("sutler is not ready: %s\n%s", r.err, d.log)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -157,7 +161,8 @@ func (d *daemon) run(dir string, env []string, name string, args ...string) resu
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
+	command := append(append([]string{}, d.in...), append([]string{name}, args...)...)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir, cmd.Env = dir, append(append([]string{}, d.env...), env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -195,7 +200,7 @@ func (d *daemon) through(dir string, command ...string) (result, summary) {
 // A summary is what the tests read of `receipt show --json`.
 type summary struct {
 	Files, Bytes, FromStore, Downloaded, Upstream, Verified, Unvouched, Failed, Tunnelled int64
-	Lines                                                                                  []line
+	Lines                                                                                 []line
 }
 
 type line struct {
