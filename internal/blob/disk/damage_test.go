@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +80,7 @@ var damages = []struct {
 		ok(t, os.Chtimes(name, was, was))
 	}},
 	{"directory", func(t *testing.T, name string) { ok(t, os.Remove(name)); ok(t, os.Mkdir(name, 0o700)) }},
+	{"pipe", func(t *testing.T, name string) { ok(t, os.Remove(name)); ok(t, syscall.Mkfifo(name, 0o600)) }},
 	{"link inside", func(t *testing.T, name string) {
 		ok(t, os.Rename(name, name+".moved"))
 		flip(1)(t, name+".moved")
