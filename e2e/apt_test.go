@@ -92,7 +92,7 @@ func TestApt(t *testing.T) {
 	d.through(offline.dir, offline.args("update")...)
 	_, s = d.through(offline.dir, offline.args(install...)...)
 	s.allFromStore(t, 1)
-	r := d.run(offline.dir, nil, binary, append([]string{"exec", "--"}, offline.args("install", "--download-only", "emacs-nox")...)...)
+	r := d.run(offline.dir, nil, binary, append([]string{"exec", "--"}, offline.args("install", "--download-only", "--no-install-recommends", "sl")...)...)
 	if r.code == 0 || !strings.Contains(r.out+r.err, "504") {
 		t.Errorf("a package that is not stored, offline: exit %d\n%s%s", r.code, r.out, r.err)
 	}
