@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 
@@ -20,8 +21,10 @@ func (d *process) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	local := native.New(native.Handler{Respond: respond, Profiles: d.profiles, Metrics: d.metrics.Handler(), Names: d.hostNames(),
-		AptCacher: d.config.ACNG != ""})
+	endpoint := native.Handler{Respond: respond, Profiles: d.profiles, Metrics: d.metrics.Handler(), Names: d.hostNames()}
+	aptCacher := endpoint
+	aptCacher.AptCacher = true
+	local := byListener{address: d.config.ACNG, there: native.New(aptCacher), elsewhere: native.New(endpoint)}
 	d.proxy, err = forward.New(forward.Options{Respond: respond, Local: local, Intercepts: d.intercepts, Certificate: d.certificate,
 		Dialer: d.fetcher(), Receipts: lines, Metrics: d.metrics, Log: d.options.Log, Rules: d.rules(), Own: d.isOwn,
 		Distrusted: func(host, build string, err error) {
@@ -46,3 +49,19 @@ func (d *process) isOwn(hostport string) bool {
 
 // server makes the server of all listeners.
 func (d *process) server(h http.Handler) *http.Server { return ingress.NewServer(h, d.options.Log) }
+
+// byListener answers what comes in by one listener differently: the one that stands for
+// apt-cacher-ng has its paths, the others do not.
+type byListener struct {
+	address          string // host:port of the one listener, "" for none
+	there, elsewhere http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (b byListener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && b.address != "" && at.String() == b.address {
+		b.there.ServeHTTP(w, r)
+		return
+	}
+	b.elsewhere.ServeHTTP(w, r)
+}
