@@ -67,6 +67,7 @@ func (b builds) End(ctx context.Context, id string, exitCode int) (receipt.Summa
 	if err := b.d.receipts.End(ctx, id, time.Now(), exitCode); err != nil {
 		return receipt.Summary{}, err
 	}
+	b.d.trouble.add(b.d.blobs.Sync()) // what a build fetched survives a power loss from here on
 	return b.d.receipts.Build(ctx, id)
 }
 

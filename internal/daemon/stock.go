@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"io"
 	"strings"
 	"time"
 
@@ -140,7 +139,10 @@ func (s stock) Verify(ctx context.Context, report func(control.Progress)) (contr
 		if err != nil {
 			return p, err
 		}
-		n, err := s.hash(ctx, d)
+		n, err := s.d.blobs.Check(ctx, d)
+		if errors.Is(err, blob.ErrNotFound) {
+			continue // evicted meanwhile
+		}
 		p.Blobs++
 		p.Bytes += n
 		if err != nil {
@@ -153,19 +155,6 @@ func (s stock) Verify(ctx context.Context, report func(control.Progress)) (contr
 		}
 	}
 	return p, nil
-}
-
-// hash reads a blob to its end, which checks it, and returns its size.
-func (s stock) hash(ctx context.Context, b digest.Digest) (int64, error) {
-	r, err := s.d.blobs.Open(ctx, b)
-	if errors.Is(err, blob.ErrNotFound) {
-		return 0, nil // evicted meanwhile
-	}
-	if err != nil {
-		return 0, err
-	}
-	n, err := io.Copy(io.Discard, r)
-	return n, errors.Join(err, r.Close())
 }
 
 // Prune implements control.Stock.
