@@ -282,11 +282,7 @@ func (b *bench) sleep(d time.Duration) {
 
 // request returns a GET of a path of the toy origin.
 func (b *bench) request(path string) ecosystem.Request {
-	u, err := url.Parse(toyRoot + path)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return ecosystem.Request{Method: "GET", URL: u, Peer: "192.0.2.1"}
+	return ecosystem.Request{Method: "GET", URL: mustURL(b.t, path), Peer: "192.0.2.1"}
 }
 
 // get reads a path to its end.
@@ -320,3 +316,18 @@ func (b *bench) want(path, body string, outcome engine.Outcome) {
 
 // sum returns the digest of a body, for claims.
 func sum(body string) digest.Digest { return digest.OfBytes([]byte(body)) }
+
+// none is a receipt.Sink that keeps nothing.
+type none struct{}
+
+func (*none) Append(receipt.Line) {}
+
+// mustURL returns the URL of a path of the toy origin.
+func mustURL(tb testing.TB, path string) *url.URL {
+	tb.Helper()
+	u, err := url.Parse(toyRoot + path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return u
+}
