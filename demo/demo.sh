@@ -30,8 +30,10 @@ install() {
 	local policy=/usr/sbin/policy-rc.d
 	[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; trap "rm -f $policy" RETURN; }
 	apt-get update -qq
+	dpkg-query -W -f '${binary:Package}\n' | sort >"$work/before"
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$work/apt.log" 2>&1 || die "apt-get failed, see $work/apt.log"
-	printf '%s\n' "${missing[@]}" >>"$work/installed"
+	dpkg-query -W -f '${binary:Package}\n' | sort | comm -13 "$work/before" - >>"$work/installed"
+	rm "$work/before"
 }
 
 # builds CLIENT: this docker client can build with BuildKit.
