@@ -45,9 +45,6 @@ func (d *process) openStores(ctx context.Context) (err error) {
 	if d.receipts, err = receiptsqlite.Open(ctx, filepath.Join(c.State, "receipts.db"), receiptsqlite.Options{OnRebuilt: rebuilt, OnError: d.trouble.add}); err != nil {
 		return err
 	}
-	for _, r := range append(d.index.Rebuilt(), d.receipts.Rebuilt()...) {
-		rebuilt(r)
-	}
 	d.collector, err = gc.Open(gc.Options{Dir: c.State, Store: d.blobs, MaxSize: c.MaxSize, MinFree: c.MinFree, StoreDir: c.Dir, Free: freeBytes, Trouble: d.trouble.add})
 	return err
 }

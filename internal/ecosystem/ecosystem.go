@@ -56,6 +56,7 @@ type Request struct {
 	URL    *url.URL // at the origin, for example https://registry.example/left-pad
 	Accept string   // the Accept field, as sent
 	Client string   // the User-Agent field, as sent
+	Part   bool     // asks for a part of the body only (Range)
 
 	Build      string // the build that asks, "" if unknown
 	Peer       string // the client's address without port, "" if unknown

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -80,7 +81,8 @@ func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (
 		switch {
 		case err == nil && v.by != "":
 			return v, nil
-		case res.Optional || err == nil || errors.Is(err, upstream.ErrNotFound) || errors.Is(err, upstream.ErrForbidden) && !last:
+		case err == nil, errors.Is(err, upstream.ErrNotFound), errors.Is(err, upstream.ErrForbidden) && (res.Optional || !last),
+			errors.Is(err, ecosystem.ErrInvalid) && res.Optional:
 			continue // it says nothing; the next one may
 		default:
 			return vouch{}, err
@@ -161,17 +163,29 @@ func (e *Engine) findIn(ctx context.Context, table digest.Digest, res ecosystem.
 	if table == "" {
 		return nil, errTable
 	}
-	r, err := e.Blobs.Open(ctx, table)
+	r, size, done, err := e.openTable(ctx, table)
 	if err != nil {
 		return nil, err
 	}
-	defer closeQuietly(r)
-	e.Used(table)
-	claims, err := findClaims(r, r.Size(), res.ClaimKey())
+	defer done()
+	claims, err := findClaims(r, size, res.ClaimKey())
 	for i := range claims {
 		claims[i].URL, claims[i].Variant = res.URL, res.Variant
 	}
 	return claims, err
+}
+
+// openTable opens a claims table: from the store, or from memory if the store was full.
+func (e *Engine) openTable(ctx context.Context, table digest.Digest) (r io.ReaderAt, size int64, done func(), err error) {
+	if b, ok := e.unstored.GetIfPresent(table); ok {
+		return bytes.NewReader(b), int64(len(b)), func() {}, nil
+	}
+	blob, err := e.Blobs.Open(ctx, table)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	e.Used(table)
+	return blob, blob.Size(), func() { closeQuietly(blob) }, nil
 }
 
 // repositoryVouch asks the documents of the repository of res, newest first. If none of

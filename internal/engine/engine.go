@@ -66,13 +66,14 @@ type Engine struct {
 	Options
 	profiles []ecosystem.Profile // of Ecosystems, in their order
 
-	objects *otter.Cache[string, *object] // entries in memory, and small bodies
-	views   *otter.Cache[viewKey, *view]
-	seen    *otter.Cache[string, session]       // which root a client saw last
-	absent  *otter.Cache[string, negative]      // what the origin said it has not
-	tables  *otter.Cache[string, tableBlob]     // claims tables by repository and blob
-	pending *otter.Cache[string, pendingRoot]   // new roots whose members are not to be had yet
-	epochs  *otter.Cache[string, *atomic.Int64] // counts new vouchers, by repository
+	objects  *otter.Cache[string, *object] // entries in memory, and small bodies
+	views    *otter.Cache[viewKey, *view]
+	seen     *otter.Cache[string, session]       // which root a client saw last
+	absent   *otter.Cache[string, negative]      // what the origin said it has not
+	tables   *otter.Cache[string, tableBlob]     // claims tables by repository and blob
+	pending  *otter.Cache[string, pendingRoot]   // new roots whose members are not to be had yet
+	epochs   *otter.Cache[string, *atomic.Int64] // counts new vouchers, by repository
+	unstored *otter.Cache[digest.Digest, []byte] // claims tables that the store had no room for
 
 	mu         sync.Mutex
 	flights    map[string]*flight
@@ -87,6 +88,8 @@ const (
 	smallBody     = 64 << 10 // bodies up to that size may be kept in memory
 	objectsWeight = 48 << 20
 	viewsWeight   = 16 << 20
+
+	unstoredWeight = 32 << 20
 )
 
 // New returns an engine. The caller ends it with Close.
@@ -100,7 +103,7 @@ func New(o Options) (*Engine, error) {
 	for _, eco := range o.Ecosystems {
 		e.profiles = append(e.profiles, eco.Profile())
 	}
-	var errs [7]error
+	var errs [8]error
 	e.objects, errs[0] = otter.New(&otter.Options[string, *object]{MaximumWeight: objectsWeight,
 		Weigher: func(key string, o *object) uint32 { return uint32(len(key)) + 1024 + uint32(len(o.bytes)) }})
 	e.views, errs[1] = otter.New(&otter.Options[viewKey, *view]{MaximumWeight: viewsWeight,
@@ -110,6 +113,8 @@ func New(o Options) (*Engine, error) {
 	e.tables, errs[4] = otter.New(&otter.Options[string, tableBlob]{MaximumSize: 1_000})
 	e.pending, errs[5] = otter.New(&otter.Options[string, pendingRoot]{MaximumSize: 1_000})
 	e.epochs, errs[6] = otter.New(&otter.Options[string, *atomic.Int64]{MaximumSize: 10_000})
+	e.unstored, errs[7] = otter.New(&otter.Options[digest.Digest, []byte]{MaximumWeight: unstoredWeight,
+		Weigher: func(_ digest.Digest, b []byte) uint32 { return uint32(len(b)) + 64 }}) //nolint:gosec // tables are smaller
 	return e, errors.Join(errs[:]...)
 }
 
@@ -168,7 +173,7 @@ func (e *Engine) Close() {
 	e.cancel()
 	e.running.Wait()
 	for _, stop := range []func() bool{e.objects.StopAllGoroutines, e.views.StopAllGoroutines, e.seen.StopAllGoroutines,
-		e.absent.StopAllGoroutines, e.tables.StopAllGoroutines, e.pending.StopAllGoroutines, e.epochs.StopAllGoroutines} {
+		e.absent.StopAllGoroutines, e.tables.StopAllGoroutines, e.pending.StopAllGoroutines, e.epochs.StopAllGoroutines, e.unstored.StopAllGoroutines} {
 		stop()
 	}
 }

@@ -377,8 +377,80 @@ func TestFullDisk(t *testing.T) {
 	b.want("held/s", "script", engine.Miss)
 }
 
-// TestChangingClaims checks that a claim of the newest index replaces what was stored
-// under the name, and that a rolled back root is not believed after a restart either.
+// TestFullDiskStillChecks checks that what a document claims holds although the claims
+// cannot be stored.
+func TestFullDiskStillChecks(t *testing.T) {
+	b := newBench(t, map[string]string{"pack/x": "claim pack/x/-/f " + string(sum("good")) + "\n", "pack/x/-/f": "evil"}, policy.Rules{})
+	b.Engine.Blobs = fullStore{b.blobs}
+	if got, _, err := b.get("pack/x/-/f"); !errors.Is(err, digest.ErrMismatch) {
+		t.Errorf("get = %q, %v; want a mismatch", got, err)
+	}
+	b.origin.set("pack/x/-/f", "good")
+	b.want("pack/x/-/f", "good", engine.Miss)
+}
+
+// TestCredentialsStayApart checks that a digest is no key to what was fetched with a credential.
+func TestCredentialsStayApart(t *testing.T) {
+	b := newBench(t, map[string]string{
+		"pack/priv": "claim pack/priv/-/f " + string(sum("secret")) + "\n", "pack/priv/-/f": "secret",
+		"pack/evil": "claim pack/evil/-/f " + string(sum("secret")) + "\n",
+	}, policy.Rules{})
+	b.scope = func(url string) string {
+		if strings.Contains(url, "/priv") {
+			return "team"
+		}
+		return ""
+	}
+	b.start(policy.Rules{})
+	b.want("pack/priv/-/f", "secret", engine.Miss)
+	b.want("pack/priv/-/f", "secret", engine.Hit)
+	if got, _, err := b.get("pack/evil/-/f"); !errors.Is(err, upstream.ErrNotFound) {
+		t.Errorf("get = %q, %v; want what its own origin says: not found", got, err)
+	}
+}
+
+// TestOptionalVoucher checks that a voucher which is not there says nothing, and one that
+// cannot be asked is no reason to believe the file.
+func TestOptionalVoucher(t *testing.T) {
+	b := newBench(t, map[string]string{"opt/a": "evil", "opt/b": "plain"}, policy.Rules{})
+	b.origin.failing = map[string]bool{"pack/sums": true}
+	if got, _, err := b.get("opt/a"); !errors.Is(err, upstream.ErrUnavailable) {
+		t.Errorf("get = %q, %v while the voucher cannot be asked; want ErrUnavailable", got, err)
+	}
+	b.origin.failing = nil
+	b.want("opt/b", "plain", engine.Miss)
+	b.sleep(time.Hour)
+	b.origin.set("pack/sums", "claim opt/a "+string(sum("good"))+"\n")
+	if got, _, err := b.get("opt/a"); !errors.Is(err, digest.ErrMismatch) {
+		t.Errorf("get = %q, %v; want a mismatch", got, err)
+	}
+	b.origin.set("pack/sums", "bad\n")
+	b.sleep(time.Hour)
+	b.origin.set("opt/c", "plain")
+	b.want("opt/c", "plain", engine.Miss)
+}
+
+// TestPartWaitsForTheCheck checks that a part of a wrong body is not completed.
+func TestPartWaitsForTheCheck(t *testing.T) {
+	b := newBench(t, map[string]string{"pack/x": "claim pack/x/-/f " + string(sum("good")) + "\n", "pack/x/-/f": strings.Repeat("evil", 100_000)}, policy.Rules{})
+	req := b.request("pack/x/-/f")
+	req.Part = true
+	if got, _, err := b.do(req); !errors.Is(err, digest.ErrMismatch) || got != "" {
+		t.Errorf("%d bytes, %v; want none and a mismatch", len(got), err)
+	}
+}
+
+// TestFaultyParser checks that a panic in a parser ends one request, not the process.
+func TestFaultyParser(t *testing.T) {
+	b := newBench(t, map[string]string{"pack/x": "panic\n", "open/a": "body"}, policy.Rules{})
+	if _, _, err := b.get("pack/x"); err == nil || !strings.Contains(err.Error(), "internal fault") {
+		t.Errorf("err = %v, want an internal fault", err)
+	}
+	b.want("open/a", "body", engine.Miss)
+}
+
+// TestUnknownFileRefreshesTheRepository checks that a file which no stored index knows is
+// looked for in a newer one before it is refused.
 func TestUnknownFileRefreshesTheRepository(t *testing.T) {
 	b := newBench(t, repository("01", "deb1"), policy.Rules{Strict: true})
 	b.want("index", repository("01", "deb1")["index"], engine.Miss)

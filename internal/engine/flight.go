@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"sutler/internal/ecosystem"
@@ -98,15 +100,32 @@ func (e *Engine) join(ctx context.Context, res ecosystem.Resource, depth int, si
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.FillTimeout)
 	e.flights[key], e.cancels[f] = f, cancel
 	e.running.Go(func() {
-		defer cancel()
+		defer func() {
+			cancel()
+			e.mu.Lock()
+			delete(e.flights, key)
+			delete(e.cancels, f)
+			e.mu.Unlock()
+			f.end()
+		}()
+		defer e.survive(func(err error) {
+			f.object, f.outcome, f.err = nil, Error, fmt.Errorf("%s: %w", key, err)
+			e.Trouble(f.err)
+			if f.body != nil {
+				f.body.finish(f.err)
+			}
+		})
 		e.fly(ctx, res, f, trip{depth: depth, since: since})
-		e.mu.Lock()
-		delete(e.flights, key)
-		delete(e.cancels, f)
-		e.mu.Unlock()
-		f.end()
 	})
 	return f, true, nil
+}
+
+// survive turns a panic into an error. Flights read what origins send with parsers of many
+// authors; a fault in one must not end everybody's builds.
+func (e *Engine) survive(report func(error)) {
+	if p := recover(); p != nil {
+		report(fmt.Errorf("internal fault: %v\n%s", p, debug.Stack()))
+	}
 }
 
 // A trip is how a flight came about.

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maypok86/otter/v2"
+
+	"sutler/internal/blob"
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/index"
@@ -101,7 +104,12 @@ func (e *Engine) inspectRoot(ctx context.Context, fl *fill, en *index.Entry) err
 func (e *Engine) storeTable(ctx context.Context, res ecosystem.Resource, doc digest.Digest, w *tableWriter) (digest.Digest, error) {
 	b := w.bytes()
 	d := digest.OfBytes(b)
-	if err := e.Blobs.Put(ctx, d, bytes.NewReader(b), int64(len(b))); err != nil {
+	switch err := e.Blobs.Put(ctx, d, bytes.NewReader(b), int64(len(b))); {
+	case errors.Is(err, blob.ErrFull):
+		e.Trouble(fmt.Errorf("claims of %s: %w", res.URL, err))
+		e.unstored.Set(d, b) // a full disk must not keep anything from being checked
+		return d, nil
+	case err != nil:
 		return "", fmt.Errorf("claims of %s: %w", res.URL, err)
 	}
 	e.Kept(d, int64(len(b)))
@@ -148,16 +156,19 @@ func (e *Engine) background(keys []string, work func()) {
 		e.inspecting[k] = append(e.inspecting[k], done)
 	}
 	e.running.Go(func() {
-		work()
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		for _, k := range keys {
-			e.inspecting[k] = slices.DeleteFunc(e.inspecting[k], func(c chan struct{}) bool { return c == done })
-			if len(e.inspecting[k]) == 0 {
-				delete(e.inspecting, k)
+		defer func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			for _, k := range keys {
+				e.inspecting[k] = slices.DeleteFunc(e.inspecting[k], func(c chan struct{}) bool { return c == done })
+				if len(e.inspecting[k]) == 0 {
+					delete(e.inspecting, k)
+				}
 			}
-		}
-		close(done)
+			close(done)
+		}()
+		defer e.survive(func(err error) { e.Trouble(err) })
+		work()
 	})
 }
 
@@ -205,17 +216,24 @@ func (e *Engine) inspectStored(ctx context.Context, o *object) (*object, error) 
 	if en.Table, err = e.storeTable(ctx, res, en.Blob, &m.table); err != nil {
 		return nil, err
 	}
-	if now, ok := e.objects.GetIfPresent(en.Key); ok && now.entry.Blob != en.Blob {
-		return now, nil // a newer version came meanwhile
-	}
-	if err := e.Index.Put(ctx, en); err != nil {
-		return nil, err
-	}
 	inspected := newObject(en)
 	inspected.bytes = o.bytes
 	inspected.by.Store(o.by.Load())
 	inspected.epoch.Store(o.epoch.Load())
-	e.objects.Set(en.Key, inspected)
+	now, err := e.Index.Entry(ctx, en.Key)
+	if err != nil || now.Blob != en.Blob {
+		return inspected, nil // purged, or replaced by a newer version meanwhile
+	}
+	now.Table = en.Table
+	if err := e.Index.Put(ctx, now); err != nil {
+		e.Trouble(fmt.Errorf("index: %w", err)) // it will be inspected again
+	}
+	e.objects.ComputeIfPresent(en.Key, func(there *object) (*object, otter.ComputeOp) {
+		if there.entry.Blob != en.Blob {
+			return there, otter.CancelOp
+		}
+		return inspected, otter.WriteOp
+	})
 	if len(m.table.records) > 0 {
 		e.epoch(res).Add(1)
 	}

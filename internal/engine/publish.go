@@ -173,7 +173,7 @@ func (e *Engine) before(ctx context.Context, req ecosystem.Request, res ecosyste
 			return nil
 		}
 		for _, c := range claims {
-			size, ok := e.Blobs.Has(ctx, c.Digest)
+			size, ok := e.holds(ctx, res, c.Digest)
 			if !ok {
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"sutler/internal/blob"
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/freshness"
@@ -46,7 +47,7 @@ func (e *Engine) refresh(ctx context.Context, res ecosystem.Resource, o *object,
 		return nil, Error, err
 	case same:
 		return e.confirm(ctx, fl)
-	case e.knows(ctx, fl.vouch):
+	case e.knows(ctx, res, fl.vouch):
 		return e.adopt(ctx, fl)
 	case res.Kind == ecosystem.Artifact && fl.vouch.trust != index.Signed && fl.vouch.trust != index.Stated:
 		if err := e.Rules.Trust(res, "no document states its digest"); err != nil {
@@ -92,7 +93,10 @@ func (e *Engine) confirm(ctx context.Context, fl *fill) (*object, Outcome, error
 	} else if fl.res.Kind == ecosystem.Document {
 		err = e.Index.Touch(ctx, en.Key, en.Checked, en.Lifetime)
 	}
-	return e.remember(fl, en), Hit, err
+	if err != nil {
+		e.Trouble(fmt.Errorf("index: %w", err)) // it is right all the same
+	}
+	return e.remember(fl, en), Hit, nil
 }
 
 // remember puts the object of an entry into memory.
@@ -111,19 +115,35 @@ func (e *Engine) remember(fl *fill, en index.Entry) *object {
 // knows reports whether the store holds what a document claims. A digest that only the
 // request's URL states is no reason to hand out what somebody else may have fetched with
 // a credential.
-func (e *Engine) knows(ctx context.Context, v vouch) bool {
+func (e *Engine) knows(ctx context.Context, res ecosystem.Resource, v vouch) bool {
 	claim, ok := v.strong()
 	if !ok || claim.Digest.Algorithm() != digest.SHA256 || v.by == ecosystem.ByURL || v.by == byPin {
 		return false
 	}
-	_, ok = e.Blobs.Has(ctx, claim.Digest)
+	_, ok = e.holds(ctx, res, claim.Digest)
 	return ok
 }
+
+// holds reports whether the store has a blob that may answer for res: one that was fetched
+// with a credential answers only for what is fetched with the same.
+func (e *Engine) holds(ctx context.Context, res ecosystem.Resource, d digest.Digest) (size int64, ok bool) {
+	if size, ok = e.Blobs.Has(ctx, d); !ok {
+		return 0, false
+	}
+	mark, err := e.Index.Entry(ctx, privateKey(d))
+	if errors.Is(err, index.ErrNotFound) {
+		return size, true
+	}
+	return size, err == nil && mark.Repository == res.Scope
+}
+
+// privateKey is the key of the entry that marks a blob as fetched with a credential.
+func privateKey(d digest.Digest) string { return "private " + string(d) }
 
 // adopt makes an entry of a blob that is stored already, whichever way it came.
 func (e *Engine) adopt(ctx context.Context, fl *fill) (*object, Outcome, error) {
 	claim, _ := fl.vouch.strong()
-	size, ok := e.Blobs.Has(ctx, claim.Digest)
+	size, ok := e.holds(ctx, fl.res, claim.Digest)
 	if !ok || claim.Size >= 0 && claim.Size != size {
 		return e.fetch(ctx, fl)
 	}
@@ -166,8 +186,7 @@ func (e *Engine) fetch(ctx context.Context, fl *fill) (*object, Outcome, error) 
 		return e.touch(ctx, fl)
 	}
 	defer closeQuietly(fl.resp.Body)
-	_, strong := fl.vouch.strong()
-	if fl.resp.NoStore && !strong {
+	if fl.resp.NoStore && len(fl.vouch.claims) == 0 {
 		return nil, Bypass, errPrivate
 	}
 	e.open(ctx, fl)
@@ -181,11 +200,18 @@ func (e *Engine) fetch(ctx context.Context, fl *fill) (*object, Outcome, error) 
 	}
 	if err != nil {
 		fl.body.finish(err)
+		if isBad(err) {
+			e.Trouble(err)
+		}
 		return nil, Fails(err), err
 	}
 	// The rest is released only now: who has read a document may ask for what it claims at
 	// once, and who has read anything finds it stored.
 	o, err := e.keep(ctx, fl)
+	if errors.Is(err, blob.ErrFull) {
+		fl.body.finish(nil) // it is right: whoever follows may have it all
+		return nil, Error, err
+	}
 	fl.body.finish(err)
 	if err != nil {
 		return nil, Fails(err), err
@@ -219,8 +245,10 @@ func (e *Engine) touch(ctx context.Context, fl *fill) (*object, Outcome, error) 
 	}
 	en := fl.old.entry
 	en.Checked, en.Lifetime = fl.asked, max(fl.res.Floor, fl.resp.Lifetime)
-	o := e.remember(fl, en)
-	return o, Revalidated, e.Index.Touch(ctx, en.Key, en.Checked, en.Lifetime)
+	if err := e.Index.Touch(ctx, en.Key, en.Checked, en.Lifetime); err != nil {
+		e.Trouble(fmt.Errorf("index: %w", err)) // it is right all the same
+	}
+	return e.remember(fl, en), Revalidated, nil
 }
 
 // open makes the spool, and lets clients follow it where that is safe: a body that is
@@ -347,6 +375,12 @@ func (e *Engine) keep(ctx context.Context, fl *fill) (*object, error) {
 
 // store puts the body into the store; it was hashed on its way into the spool.
 func (e *Engine) store(ctx context.Context, fl *fill, en index.Entry) error {
+	if fl.res.Scope != "" { // before the blob: there is no moment at which it is anybody's
+		mark := index.Entry{Key: privateKey(en.Blob), Ecosystem: "private", URL: string(en.Blob), Repository: fl.res.Scope, Blob: en.Blob, Stored: e.Now()}
+		if err := e.Index.Put(ctx, mark); err != nil {
+			return fmt.Errorf("index: %w", err)
+		}
+	}
 	if err := e.admit(ctx, fl, en); err != nil {
 		return err
 	}
@@ -358,7 +392,7 @@ func (e *Engine) store(ctx context.Context, fl *fill, en index.Entry) error {
 func (e *Engine) keepInMemory(fl *fill, en index.Entry, cause error) (*object, error) {
 	e.Trouble(cause)
 	if en.Size > maxMemory {
-		return nil, nil // whoever follows the spool gets it; whoever does not asks again
+		return nil, fmt.Errorf("%w: %s has %d bytes: %w", blob.ErrFull, fl.res.URL, en.Size, cause)
 	}
 	o := newObject(en)
 	o.bytes = make([]byte, en.Size)

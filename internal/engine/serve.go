@@ -60,7 +60,10 @@ func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, err
 // look-up is fetched again, once.
 func (e *Engine) serve(ctx context.Context, req ecosystem.Request, res ecosystem.Resource) (*Answer, error) {
 	if o := e.before(ctx, req, res); o != nil {
-		return e.answer(ctx, req, res, found{object: o, outcome: Hit})
+		a, err := e.answer(ctx, req, res, found{object: o, outcome: Hit})
+		if !errors.Is(err, blob.ErrNotFound) && !errors.Is(err, blob.ErrCorrupt) {
+			return a, err
+		}
 	}
 	for attempt := 0; ; attempt++ {
 		fd, err := e.obtain(ctx, res, 0, time.Time{})
@@ -101,7 +104,8 @@ func (e *Engine) follow(ctx context.Context, req ecosystem.Request, res ecosyste
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	streams := f.body != nil && (f.begun.size >= 0 || req.Method != "HEAD")
+	// A part of a body could be complete before the whole is checked, so who asks for one waits.
+	streams := f.body != nil && !req.Part && (f.begun.size >= 0 || req.Method != "HEAD")
 	if streams && !e.mustView(req, res) && f.body.acquire() {
 		return e.streaming(ctx, req, res, fd), nil
 	}
@@ -134,8 +138,8 @@ func (e *Engine) streaming(ctx context.Context, req ecosystem.Request, res ecosy
 	a.close = func(a *Answer) {
 		f.body.release()
 		line := e.line(req, a)
-		if d := f.body.checked(); d != "" {
-			line.Digest = d
+		if line.Digest = f.body.checked(); line.Digest == "" {
+			line.Trust = string(index.Unvouched) // the client left before the check
 		}
 		e.Receipts.Append(line)
 	}
@@ -233,14 +237,18 @@ func (e *Engine) view(ctx context.Context, req ecosystem.Request, res ecosystem.
 	if v, ok := e.views.GetIfPresent(key); ok {
 		return v, nil
 	}
-	r, err := e.Blobs.Open(ctx, o.entry.Blob)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", res.URL, err)
+	var stored io.ReaderAt = bytes.NewReader(o.bytes)
+	if o.bytes == nil {
+		r, err := e.Blobs.Open(ctx, o.entry.Blob)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", res.URL, err)
+		}
+		defer closeQuietly(r)
+		stored = r
 	}
-	defer closeQuietly(r)
 	eco := e.ecosystem(res.Ecosystem)
 	var buf bytes.Buffer
-	err = eco.View(&buf, ecosystem.Body{Resource: res, ReaderAt: r, Size: r.Size()},
+	err := eco.View(&buf, ecosystem.Body{Resource: res, ReaderAt: stored, Size: o.entry.Size},
 		ecosystem.View{Form: res.Form, Link: e.linker(req.Base, eco.Profile())})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", res.URL, err)

@@ -99,7 +99,13 @@ func (s *spool) ReadAt(p []byte, off int64) (int, error) {
 	file, memory := s.file, s.memory
 	s.mu.Unlock()
 	if file != nil {
-		return file.ReadAt(p, off)
+		n, err := file.ReadAt(p, off)
+		if !errors.Is(err, os.ErrClosed) {
+			return n, err
+		}
+		s.mu.Lock() // the body moved to memory meanwhile
+		memory = s.memory
+		s.mu.Unlock()
 	}
 	return bytes.NewReader(memory).ReadAt(p, off)
 }

@@ -33,9 +33,10 @@ import (
 //	/pack/NAME     document on its own; claims /pack/NAME/-/FILE
 //	/open/NAME     artifact nobody vouches for
 //	/held/NAME     the same, held back until it is complete
+//	/opt/NAME      artifact that /pack/sums may vouch for
 //	/sum/NAME      artifact whose URL states its digest (NAME is the hex of its SHA-256)
 //
-// A document holds lines: "claim PATH DIGEST [VIA]", "date RFC3339", "signer NAME", "bad".
+// A document holds lines: "claim PATH DIGEST [VIA]", "date RFC3339", "signer NAME", "bad", "panic".
 type toy struct{}
 
 const toyRoot = "http://toy.test/"
@@ -75,6 +76,9 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		res.Hold = true
 	case "sum":
 		res.Claims = []ecosystem.Claim{{URL: res.URL, Digest: digest.Digest("sha256:" + name), Size: -1, By: ecosystem.ByURL}}
+	case "opt":
+		res.Optional = true
+		res.VouchedBy = []ecosystem.Resource{t.must("pack/sums")}
 	case "open":
 	default:
 		return res, ecosystem.ErrUnknown
@@ -108,6 +112,8 @@ func (toy) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.Source, em
 			if err := emit(c); err != nil {
 				return ev, err
 			}
+		case len(f) == 1 && f[0] == "panic":
+			panic("a parser's fault")
 		case len(f) == 1 && f[0] == "bad":
 			return ev, fmt.Errorf("%w: bad line", ecosystem.ErrInvalid)
 		}
@@ -129,6 +135,7 @@ type origin struct {
 	mu      sync.Mutex
 	files   map[string]string
 	down    bool                     // every fetch is ErrUnavailable
+	failing map[string]bool          // likewise, by path
 	private map[string]bool          // answered with no-store
 	cut     map[string]int           // the body breaks after that many bytes
 	gate    map[string]chan struct{} // the body goes on after its first half once closed
@@ -149,7 +156,7 @@ func (o *origin) Fetch(_ context.Context, res ecosystem.Resource, v freshness.Va
 	defer o.mu.Unlock()
 	body, ok := o.files[path]
 	switch {
-	case o.down:
+	case o.down, o.failing[path]:
 		return nil, fmt.Errorf("%w: %s", upstream.ErrUnavailable, path)
 	case !ok:
 		return nil, fmt.Errorf("%w: %s", upstream.ErrNotFound, path)
@@ -241,6 +248,7 @@ type bench struct {
 	mu      sync.Mutex
 	now     time.Time
 	trouble []error
+	scope   func(url string) string
 }
 
 func newBench(t *testing.T, files map[string]string, rules policy.Rules) *bench {
@@ -255,7 +263,7 @@ func newBench(t *testing.T, files map[string]string, rules policy.Rules) *bench 
 func (b *bench) start(rules policy.Rules) {
 	b.t.Helper()
 	e, err := engine.New(engine.Options{Ecosystems: []ecosystem.Ecosystem{toy{}}, Index: b.index, Blobs: b.blobs,
-		Upstream: b.origin, Receipts: b.lines, Rules: rules, Grace: 24 * time.Hour, Now: b.clock,
+		Upstream: b.origin, Receipts: b.lines, Rules: rules, Grace: 24 * time.Hour, Now: b.clock, Scope: b.scope,
 		Trouble: func(err error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -26,7 +26,7 @@ var ErrURL = errors.New("URL not accepted")
 // is the identity of the build, from [Build].
 func (p *Responder) Request(r *http.Request, u *url.URL, build string) ecosystem.Request {
 	return ecosystem.Request{
-		Method: r.Method, URL: u, Accept: joined(r.Header["Accept"]), Client: r.UserAgent(),
+		Method: r.Method, URL: u, Accept: joined(r.Header["Accept"]), Client: r.UserAgent(), Part: len(r.Header["Range"]) > 0,
 		Build: build, Peer: peer(r.RemoteAddr), Credential: p.scope(r.Header["Authorization"]),
 	}
 }
