@@ -128,6 +128,10 @@ func (a *app) through(ctx context.Context, client *control.Client, command []str
 	if err == nil {
 		code, err = a.run(ctx, command, merge(a.Env, b.Env))
 	}
+	var failed *exitError
+	if errors.As(err, &failed) {
+		code = failed.code // a command that could not be run has not gone well
+	}
 	ctx, cancel := context.WithTimeout(ctx, endWithin)
 	defer cancel()
 	s, endErr := client.End(ctx, b.ID, code)

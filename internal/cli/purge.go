@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -38,6 +39,9 @@ func (a *app) purge() *cobra.Command {
 			got, err := client.Purge(c.Context(), r)
 			if err != nil {
 				return err
+			}
+			if got.Entries == 0 && !r.All {
+				return hint(fmt.Errorf("nothing that is stored has %q in its URL or package", r.Match), "sutler ls shows what is stored")
 			}
 			return a.print(got, func(w io.Writer) error { return writeRemoved(w, got, r.DryRun) })
 		},
