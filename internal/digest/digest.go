@@ -136,6 +136,40 @@ func OfBytes(b []byte) Digest {
 // FromSum returns the SHA-256 digest with this binary form.
 func FromSum(sum []byte) Digest { return Digest(SHA256 + ":" + hex.EncodeToString(sum)) }
 
+// A Key is the binary form of a SHA-256 digest: what tables of blobs are keyed by.
+type Key [32]byte
+
+// KeyOf returns the key of a SHA-256 digest. Anything else, upper case too, has none.
+func KeyOf(d Digest) (k Key, ok bool) {
+	const prefix = SHA256 + ":"
+	if len(d) != len(prefix)+2*len(k) || d[:len(prefix)] != prefix {
+		return k, false
+	}
+	h := d[len(prefix):]
+	for i := range k {
+		hi, lo := nibble(h[2*i]), nibble(h[2*i+1])
+		if hi|lo > 15 {
+			return k, false
+		}
+		k[i] = hi<<4 | lo
+	}
+	return k, true
+}
+
+// nibble returns the value of a lower-case hexadecimal digit, or 255.
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+// Digest returns the digest that k is the binary form of.
+func (k Key) Digest() Digest { return FromSum(k[:]) }
+
 // A Hasher computes the SHA-256 of what is written to it, and the other digests
 // it was made for, in one pass. It is not safe for concurrent use.
 type Hasher struct {

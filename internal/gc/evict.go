@@ -104,18 +104,18 @@ func (c *Collector) rules() rules {
 	if c.o.Grace < 0 {
 		grace = -1
 	}
-	return rules{secondOf(time.Now()), grace, func(k key) bool { return c.o.Pinned(k.digest()) }}
+	return rules{secondOf(time.Now()), grace, func(k key) bool { return c.o.Pinned(k.Digest()) }}
 }
 
 // delete deletes chosen blobs and returns how many. The others are kept.
 func (c *Collector) delete(ctx context.Context, chosen []choice) (n int, err error) {
 	for n, ch := range chosen {
 		if err = ctx.Err(); err == nil {
-			err = c.o.Delete(ctx, ch.key.digest())
+			err = c.o.Delete(ctx, ch.key.Digest())
 		}
 		if err != nil {
 			c.takeBack(chosen[n:])
-			return n, fmt.Errorf("evict %s: %w", ch.key.digest(), err)
+			return n, fmt.Errorf("evict %s: %w", ch.key.Digest(), err)
 		}
 		c.finish(ch)
 	}
@@ -169,7 +169,7 @@ func (c *Collector) Plan(want int64) []Blob {
 			break
 		}
 		s := f.slot(i)
-		plan = append(plan, Blob{Digest: s.key.digest(), Size: s.size()})
+		plan = append(plan, Blob{Digest: s.key.Digest(), Size: s.size()})
 		want -= s.size()
 	}
 	return plan
@@ -202,7 +202,7 @@ func (c *Collector) walk(ctx context.Context) error {
 
 // found notes that d is stored.
 func (c *Collector) found(ctx context.Context, d digest.Digest, seen *bitset) {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return
 	}
@@ -232,7 +232,7 @@ func (c *Collector) unseen(seen bitset) (ds []digest.Digest) {
 	defer c.mu.Unlock()
 	for i := id(1); i <= c.fifo.used; i++ {
 		if s := c.fifo.slot(i); s.live && !seen.has(i) {
-			ds = append(ds, s.key.digest())
+			ds = append(ds, s.key.Digest())
 		}
 	}
 	return ds

@@ -132,7 +132,7 @@ func (c *Collector) Close() error { return c.save() }
 // Touch notes that blob d was served. It takes no lock that fills or evictions hold for
 // long, allocates nothing, and does nothing if d is not known.
 func (c *Collector) Touch(d digest.Digest) {
-	if k, ok := keyOf(d); ok {
+	if k, ok := digest.KeyOf(d); ok {
 		c.table.touch(k)
 	}
 }
@@ -140,7 +140,7 @@ func (c *Collector) Touch(d digest.Digest) {
 // Added notes that blob d was stored, with its size in bytes. Call it each time a fill
 // stored d or found it stored: the blob is then safe for the time of grace.
 func (c *Collector) Added(d digest.Digest, size int64) {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return
 	}
@@ -168,7 +168,7 @@ func (c *Collector) add(k key, size int64) {
 
 // Removed notes that blob d is not stored any more, for whatever reason but Evict.
 func (c *Collector) Removed(d digest.Digest) {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return
 	}

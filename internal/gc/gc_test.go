@@ -258,7 +258,7 @@ func TestSnapshotAndWalk(t *testing.T) {
 	if !again.Counters().Complete {
 		t.Error("not Complete after the walk")
 	}
-	k, _ := keyOf(ds[4])
+	k, _ := digest.KeyOf(ds[4])
 	if uses := again.fifo.slot(again.table.find(k)).uses(); uses != maxUses {
 		t.Errorf("%d uses after a restart, want %d", uses, maxUses)
 	}
@@ -433,7 +433,7 @@ func BenchmarkTouch(b *testing.B) {
 	c := open(b, Options{Store: new(memory.Store)})
 	var ds []digest.Digest
 	for n := range 1 << 16 {
-		ds = append(ds, keyFor(n).digest())
+		ds = append(ds, keyFor(n).Digest())
 		c.Added(ds[n], 1)
 	}
 	b.ReportAllocs()
@@ -456,7 +456,7 @@ func BenchmarkMillion(b *testing.B) {
 		c := open(b, o)
 		took := clock(b)
 		for n := range million {
-			c.Added(keyFor(n).digest(), 1)
+			c.Added(keyFor(n).Digest(), 1)
 		}
 		took("add-ns", million*time.Nanosecond)
 		b.ReportMetric(float64(heap()-before)/million, "B/blob")

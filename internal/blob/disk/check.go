@@ -82,7 +82,7 @@ func (s *Store) leave(k key, r *running) {
 // bytes. Errors are those of Open. It is for people who want to know; Open does what is
 // needed by itself.
 func (s *Store) Check(ctx context.Context, d digest.Digest) (int64, error) {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return 0, fmt.Errorf("%w: %s", blob.ErrNotFound, d)
 	}

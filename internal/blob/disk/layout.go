@@ -275,7 +275,7 @@ func (s *Store) stat(k key) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.Lstat(k.digest().Hex())
+	return b.Lstat(k.Digest().Hex())
 }
 
 // list yields the blobs of one bin. It reports whether to go on.
@@ -296,7 +296,7 @@ func (s *Store) list(ctx context.Context, bin byte, yield func(digest.Digest, er
 		names, err := dir.Readdirnames(1024)
 		for _, n := range names {
 			d := digest.Digest(digest.SHA256 + ":" + n)
-			if k, ok := keyOf(d); ok && k[0] == bin && !yield(d, nil) {
+			if k, ok := digest.KeyOf(d); ok && k[0] == bin && !yield(d, nil) {
 				return false
 			}
 		}

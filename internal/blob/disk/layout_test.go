@@ -208,7 +208,7 @@ func TestFullDevice(t *testing.T) {
 		t.Skip("no /dev/full:", err)
 	}
 	defer f.Close() // nothing was written
-	k, _ := keyOf(digest.OfBytes([]byte("x")))
+	k, _ := digest.KeyOf(digest.OfBytes([]byte("x")))
 	if err := copyTo(t.Context(), f, strings.NewReader("x"), 1, k); !errors.Is(err, blob.ErrFull) {
 		t.Errorf("copyTo(full device) = %v, want ErrFull", err)
 	}
@@ -327,8 +327,8 @@ func FuzzKeyOf(f *testing.F) {
 	f.Add(string(digest.OfBytes(nil)))
 	f.Add("sha256:../../../../../../../../../../../../../../../../../../../../etc/x")
 	f.Fuzz(func(t *testing.T, in string) {
-		if k, ok := keyOf(digest.Digest(in)); ok && string(k.digest()) != in {
-			t.Errorf("keyOf(%q) is the key of %q", in, k.digest())
+		if k, ok := digest.KeyOf(digest.Digest(in)); ok && string(k.Digest()) != in {
+			t.Errorf("digest.KeyOf(%q) is the key of %q", in, k.Digest())
 		}
 	})
 }

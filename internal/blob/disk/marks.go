@@ -8,39 +8,8 @@ import (
 	"sutler/internal/digest"
 )
 
-// A key is the binary form of a SHA-256 digest.
-type key [32]byte
-
-// keyOf returns the key of a SHA-256 digest. Anything else, upper case too, names no file.
-func keyOf(d digest.Digest) (k key, ok bool) {
-	const prefix = digest.SHA256 + ":"
-	if len(d) != len(prefix)+2*len(k) || d[:len(prefix)] != prefix {
-		return k, false
-	}
-	h := d[len(prefix):]
-	for i := range k {
-		hi, lo := nibble(h[2*i]), nibble(h[2*i+1])
-		if hi|lo > 15 {
-			return k, false
-		}
-		k[i] = hi<<4 | lo
-	}
-	return k, true
-}
-
-// nibble returns the value of a lower-case hexadecimal digit, or 255.
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 255
-}
-
-// digest returns the digest that k is the binary form of.
-func (k key) digest() digest.Digest { return digest.FromSum(k[:]) }
+// A key names a blob in the tables of this package.
+type key = digest.Key
 
 // An ident tells one state of one file from all others, as far as the kernel notices.
 type ident struct {

@@ -32,7 +32,7 @@ func syncAll(_ *os.File, blobs []key, s *Store) error {
 	var dirs [256]bool
 	for _, k := range blobs {
 		dirs[k[0]] = true
-		errs = append(errs, ignoreMissing(syncOne(s.root, blobPath(k.digest().Hex()))))
+		errs = append(errs, ignoreMissing(syncOne(s.root, blobPath(k.Digest().Hex()))))
 	}
 	for i, used := range dirs {
 		if used {

@@ -19,7 +19,7 @@ import (
 // A blob that is present is checked if its last check does not hold, and replaced if it
 // is damaged.
 func (s *Store) Put(ctx context.Context, d digest.Digest, src io.ReaderAt, size int64) error {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return fmt.Errorf("put blob: %w: %q names no SHA-256", digest.ErrInvalid, d)
 	}
@@ -55,7 +55,7 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, src io.ReaderAt, size 
 // replaced: that costs less than to check it.
 func (s *Store) Admit(ctx context.Context, f *os.File, h *digest.Hasher) (digest.Digest, error) {
 	d := h.SHA256()
-	k, _ := keyOf(d) // always one
+	k, _ := digest.KeyOf(d) // always one
 	info, err := f.Stat()
 	if err != nil {
 		return "", fmt.Errorf("put blob %s: %w", d, err)
@@ -104,22 +104,22 @@ func copyTo(ctx context.Context, w io.Writer, src io.ReaderAt, size int64, k key
 	buf := make([]byte, min(max(size, 1), 256<<10))
 	for h.Size() < size {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("put blob %s: %w", k.digest(), err)
+			return fmt.Errorf("put blob %s: %w", k.Digest(), err)
 		}
 		n, err := src.ReadAt(buf[:min(int64(len(buf)), size-h.Size())], h.Size())
 		_, _ = h.Write(buf[:n]) // never fails
 		if _, err := w.Write(buf[:n]); err != nil {
-			return storeErr(k.digest(), err)
+			return storeErr(k.Digest(), err)
 		}
 		if errors.Is(err, io.EOF) {
 			break // complete, or too short, which the digest tells
 		}
 		if err != nil {
-			return fmt.Errorf("put blob %s: %w", k.digest(), err)
+			return fmt.Errorf("put blob %s: %w", k.Digest(), err)
 		}
 	}
-	if got := h.SHA256(); got != k.digest() {
-		return fmt.Errorf("put blob %s: %w: %d bytes have %s", k.digest(), digest.ErrMismatch, h.Size(), got)
+	if got := h.SHA256(); got != k.Digest() {
+		return fmt.Errorf("put blob %s: %w: %d bytes have %s", k.Digest(), digest.ErrMismatch, h.Size(), got)
 	}
 	return nil
 }
@@ -133,11 +133,11 @@ func (s *Store) link(k key, t temp) error {
 		return nil
 	}
 	if err := s.place(k, t); err != nil {
-		return storeErr(k.digest(), err)
+		return storeErr(k.Digest(), err)
 	}
 	info, err := t.f.Stat() // after the link, which changes ctime
 	if err != nil {
-		return fmt.Errorf("put blob %s: %w", k.digest(), err)
+		return fmt.Errorf("put blob %s: %w", k.Digest(), err)
 	}
 	s.marks.set(k, identOf(info), s.now())
 	s.syncer.add(k)
@@ -146,7 +146,7 @@ func (s *Store) link(k key, t temp) error {
 
 // place moves t to the name of blob k, over whatever has that name.
 func (s *Store) place(k key, t temp) error {
-	hex := k.digest().Hex()
+	hex := k.Digest().Hex()
 	bin, err := s.newBin(k[0])
 	if err != nil {
 		return err

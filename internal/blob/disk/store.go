@@ -153,7 +153,7 @@ func (s *Store) Stats() Stats {
 // Open returns blob d, or blob.ErrNotFound. A blob whose check does not hold any more is
 // hashed before Open returns, if it is not larger than 8 MiB, else while it is read.
 func (s *Store) Open(ctx context.Context, d digest.Digest) (blob.Reader, error) {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", blob.ErrNotFound, d)
 	}
@@ -226,7 +226,7 @@ func (s *Store) unopenable(k key, d digest.Digest, err error) error {
 
 // Has reports whether d is stored, and its size in bytes. It does not check the bytes.
 func (s *Store) Has(_ context.Context, d digest.Digest) (int64, bool) {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return 0, false
 	}
@@ -239,7 +239,7 @@ func (s *Store) Has(_ context.Context, d digest.Digest) (int64, bool) {
 
 // Delete removes d. Readers that are open go on. Deleting what is absent is no error.
 func (s *Store) Delete(_ context.Context, d digest.Digest) error {
-	k, ok := keyOf(d)
+	k, ok := digest.KeyOf(d)
 	if !ok {
 		return nil
 	}

@@ -132,12 +132,12 @@ func (s *Store) giveUp(batch []key, cause error) error {
 		name := s.name(k)
 		name.Lock()
 		s.marks.drop(k)
-		err := ignoreMissing(s.root.Remove(blobPath(k.digest().Hex())))
+		err := ignoreMissing(s.root.Remove(blobPath(k.Digest().Hex())))
 		name.Unlock()
 		errs = append(errs, err)
 		s.lost.Add(1)
 		if s.opt.Damaged != nil {
-			s.opt.Damaged(k.digest(), cause)
+			s.opt.Damaged(k.Digest(), cause)
 		}
 	}
 	return errors.Join(errs...)
