@@ -100,7 +100,7 @@ verifies them, without touching a Dockerfile.
   sutler down              stop
 
 Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 not running, 4 verification
-failed, 5 refused by policy, 6 offline and not stored; build and exec end with the code of
+failed (5 and 6 are reserved: refused by policy, offline); build and exec end with the code of
 the command that they ran.`
 
 // group returns a command that only holds others.

@@ -50,9 +50,8 @@ type Upstream struct {
 	// AllowLoopback lists host:port that may resolve to loopback; AllowPrivate those that
 	// may resolve to private addresses.
 	AllowLoopback []string
-	Mirrors       map[string][]string // origin host → URLs tried first, in order
-	Netrc         bool                // use the credentials of ~/.netrc
-	DockerConfig  bool                // use the credentials of ~/.docker/config.json
+	Netrc         bool // use the credentials of ~/.netrc
+	DockerConfig  bool // use the credentials of ~/.docker/config.json
 }
 
 // Policy says what is refused.

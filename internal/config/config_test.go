@@ -66,7 +66,6 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	l, err := Load(Sources{Place: home(), Env: []string{
 		"SUTLER_LISTEN=127.0.0.1:1,[::1]:2", "SUTLER_BRIDGES=false", "SUTLER_ACNG_LISTEN=127.0.0.1:3142",
 		"SUTLER_SOCKET=/run/a.sock", "SUTLER_STORE_VERIFY_EVERY=2d", "SUTLER_UPSTREAM_MAX_PER_HOST=3",
-		"SUTLER_UPSTREAM_MIRRORS=a.example=https://m.example/ a.example=https://n.example/",
 		"SUTLER_POLICY_UNKNOWN_HOSTS=refuse", "SUTLER_GENERIC_HOSTS=dl.example", "PATH=/bin", "SUTLER_CONFIG=/x",
 	}})
 	if err != nil {
@@ -75,7 +74,6 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	want := Default(home())
 	want.Listen, want.Bridges, want.ACNG = []string{"127.0.0.1:1", "[::1]:2"}, false, "127.0.0.1:3142"
 	want.Socket, want.Store.VerifyEvery, want.Upstream.MaxPerHost = "/run/a.sock", 48*time.Hour, 3
-	want.Upstream.Mirrors = map[string][]string{"a.example": {"https://m.example/", "https://n.example/"}}
 	want.Policy.UnknownHosts, want.Generic.Hosts = Refuse, []string{"dl.example"}
 	if diff := cmp.Diff(want, l.Config, cmp.AllowUnexported(Secret{})); diff != "" {
 		t.Errorf("Load: (-want +got)\n%s", diff)
@@ -303,7 +301,6 @@ func TestUnits(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("listen = [\"127.0.0.1:7885\"]\n[store]\nmax_size = \"1GiB\"\nverify_every = \"90s\"\n")
 	f.Add("[[credentials]]\nprefix = \"https://a.example/\"\ntoken = \"t\"\n[[credentials]]\nusr = 1\n")
-	f.Add("[upstream.mirrors]\n\"a.example\" = [\"https://m.example/\"]\n")
 	f.Add("store = { dir = \"/x\\u007f\" }\n")
 	f.Add("[a.b]\nc.d = { e = [ { f = 1 } ] }\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -63,8 +63,6 @@ func storeKeys() []key {
 			func(c *Config) value { return boolValue{&c.Upstream.Netrc} }},
 		{"upstream.docker_config", "use ~/.docker/config.json, likewise",
 			func(c *Config) value { return boolValue{&c.Upstream.DockerConfig} }},
-		{"upstream.mirrors", `URLs tried before an origin, for example { "deb.example" = ["https://mirror.example/debian/"] }`,
-			func(c *Config) value { return mapValue{&c.Upstream.Mirrors} }},
 	}
 }
 

@@ -100,13 +100,6 @@ func (v *validator) upstream() {
 	if u.Proxy != "" && !webURL(u.Proxy) {
 		v.fail("upstream.proxy", "write a URL, for example \"http://proxy.example:3128\"") // the value may hold a password
 	}
-	for host, mirrors := range u.Mirrors {
-		for _, m := range mirrors {
-			if !webURL(m) {
-				v.fail("upstream.mirrors", "%s: %q: write a URL that starts with https:// or http://", host, m)
-			}
-		}
-	}
 	for _, a := range u.AllowLoopback {
 		v.hostPort("upstream.allow_loopback", a)
 	}

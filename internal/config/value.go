@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -138,59 +137,6 @@ func (v listValue) toml() string {
 }
 
 func (v listValue) plain() any { return append([]string{}, *v.p...) }
-
-// A mapValue maps names to lists; as text: name=a name=b. Files add to what earlier files said.
-type mapValue struct{ p *map[string][]string }
-
-func (v mapValue) set(raw any) error {
-	bad := errors.New(`write a table of lists, for example { "host" = ["https://mirror/"] }`)
-	next := maps.Clone(*v.p)
-	if next == nil {
-		next = make(map[string][]string)
-	}
-	switch raw := raw.(type) {
-	case map[string]any:
-		for name, item := range raw {
-			list, ok := stringList(item)
-			if !ok {
-				return bad
-			}
-			next[name] = list
-		}
-	case string:
-		clear(next)
-		for _, pair := range strings.Fields(raw) {
-			name, item, ok := strings.Cut(pair, "=")
-			if !ok {
-				return errors.New("write host=URL, separated by spaces")
-			}
-			next[name] = append(next[name], item)
-		}
-	default:
-		return bad
-	}
-	*v.p = next
-	return nil
-}
-
-func (v mapValue) toml() string {
-	var items []string
-	for _, name := range slices.Sorted(maps.Keys(*v.p)) {
-		list := (*v.p)[name]
-		items = append(items, quote(name)+" = "+listValue{&list}.toml())
-	}
-	if items == nil {
-		return "{}"
-	}
-	return "{ " + strings.Join(items, ", ") + " }"
-}
-
-func (v mapValue) plain() any {
-	if *v.p == nil {
-		return map[string][]string{}
-	}
-	return *v.p
-}
 
 // stringList returns raw as a list: a TOML array of strings, or text separated by commas.
 func stringList(raw any) ([]string, bool) {
