@@ -139,7 +139,7 @@ func (b *bench) startSutler() error {
 	host, _, _ := net.SplitHostPort(b.origin)
 	env := []string{"SUTLER_LISTEN=" + addr, "SUTLER_BRIDGES=false", "SUTLER_SOCKET=" + b.dir + "/s/sutler.sock",
 		"SUTLER_STORE_DIR=" + b.dir + "/cache", "SUTLER_STORE_STATE=" + b.dir + "/state",
-		"SUTLER_STORE_MIN_FREE=0", "SUTLER_GENERIC_HOSTS=" + host, "SUTLER_UPSTREAM_ALLOW_LOOPBACK=" + b.origin, "SUTLER_LOG_LEVEL=warn"}
+		"SUTLER_STORE_MIN_FREE=0", "SUTLER_HOSTS=generic=" + host, "SUTLER_UPSTREAM_ALLOW_LOOPBACK=" + b.origin, "SUTLER_LOG_LEVEL=warn"}
 	if err := os.Mkdir(b.dir+"/s", 0o700); err != nil {
 		return err
 	}

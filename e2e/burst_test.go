@@ -33,7 +33,7 @@ func TestBurst(t *testing.T) {
 		_, _ = w.Write(body[size/2:])
 	}))
 	defer origin.Close()
-	d := start(t, "GENERIC_HOSTS=127.0.0.1", "UPSTREAM_ALLOW_LOOPBACK="+strings.TrimPrefix(origin.URL, "http://"))
+	d := start(t, "HOSTS=generic=127.0.0.1", "UPSTREAM_ALLOW_LOOPBACK="+strings.TrimPrefix(origin.URL, "http://"))
 	target := origin.URL + "/tool-1.2.3.tar.gz"
 
 	ctx, hangUp := context.WithCancel(t.Context())

@@ -23,7 +23,7 @@ type Config struct {
 	Upstream  Upstream
 	Policy    Policy
 	Apt       Apt
-	Generic   Generic
+	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
 	Log       Log
@@ -69,11 +69,6 @@ const (
 // Apt configures the ecosystem of that name.
 type Apt struct {
 	Keyrings string // directory with further keyrings, "" for none
-}
-
-// Generic configures the ecosystem of that name.
-type Generic struct {
-	Hosts []string // further hosts whose downloads are kept
 }
 
 // Intercept says which TLS connections are opened with the local CA.

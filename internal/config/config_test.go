@@ -66,7 +66,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	l, err := Load(Sources{Place: home(), Env: []string{
 		"SUTLER_LISTEN=127.0.0.1:1,[::1]:2", "SUTLER_BRIDGES=false", "SUTLER_ACNG_LISTEN=127.0.0.1:3142",
 		"SUTLER_SOCKET=/run/a.sock", "SUTLER_STORE_VERIFY_EVERY=2d", "SUTLER_UPSTREAM_MAX_PER_HOST=3",
-		"SUTLER_POLICY_UNKNOWN_HOSTS=refuse", "SUTLER_GENERIC_HOSTS=dl.example", "PATH=/bin", "SUTLER_CONFIG=/x",
+		"SUTLER_POLICY_UNKNOWN_HOSTS=refuse", "SUTLER_HOSTS=generic=dl.example", "PATH=/bin", "SUTLER_CONFIG=/x",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	want := Default(home())
 	want.Listen, want.Bridges, want.ACNG = []string{"127.0.0.1:1", "[::1]:2"}, false, "127.0.0.1:3142"
 	want.Socket, want.Store.VerifyEvery, want.Upstream.MaxPerHost = "/run/a.sock", 48*time.Hour, 3
-	want.Policy.UnknownHosts, want.Generic.Hosts = Refuse, []string{"dl.example"}
+	want.Policy.UnknownHosts, want.Hosts = Refuse, []string{"generic=dl.example"}
 	if diff := cmp.Diff(want, l.Config, cmp.AllowUnexported(Secret{})); diff != "" {
 		t.Errorf("Load: (-want +got)\n%s", diff)
 	}
@@ -116,7 +116,7 @@ func TestProblems(t *testing.T) {
 		{"relative path", "store.dir = \"cache\"\n", "write an absolute path"},
 		{"one folder for both", "store.dir = \"/x\"\nstore.state = \"/x\"\n", "f:1:1: store.dir: is the same folder"},
 		{"long socket", "socket = \"/" + strings.Repeat("x", 120) + "\"\n", "a socket can have 103"},
-		{"host with port", "generic.hosts = [\"dl.example:443\"]\n", "without scheme and port"},
+		{"host with port", "hosts = [\"generic=dl.example:443\"]\n", "without scheme and port"},
 		{"credential without secret", "\n[[credentials]]\nprefix = \"https://a.example/\"\n", "f:2:3: credentials[0]: write user and password"},
 		{"second credential", "[[credentials]]\nprefix = \"https://a.example/\"\ntoken=\"t\"\n[[credentials]]\nuser = \"u\"\npasword = \"p\"\n",
 			"f:6:1: credentials[1].pasword: unknown key; did you mean password?"},

@@ -30,6 +30,8 @@ func topKeys() []key {
 			func(c *Config) value { return boolValue{&c.Bridges} }},
 		{"acng_listen", `listener for settings made for apt-cacher-ng, for example "127.0.0.1:3142"`,
 			func(c *Config) value { return stringValue{&c.ACNG} }},
+		{"hosts", `further hosts of ecosystems, for example "npm=nexus.example/repository/npm" or "generic=dl.example"`,
+			func(c *Config) value { return listValue{&c.Hosts} }},
 		{"socket", "control socket; its folder must be yours alone",
 			func(c *Config) value { return stringValue{&c.Socket} }},
 	}
@@ -74,8 +76,6 @@ func ruleKeys() []key {
 			func(c *Config) value { return choiceValue{&c.Policy.UnknownHosts, []string{Tunnel, Refuse}} }},
 		{"apt.keyrings", "folder with further keyrings (.gpg, .asc)",
 			func(c *Config) value { return stringValue{&c.Apt.Keyrings} }},
-		{"generic.hosts", "further hosts whose downloads are kept",
-			func(c *Config) value { return listValue{&c.Generic.Hosts} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

@@ -115,8 +115,14 @@ func (v *validator) hostPort(name, s string) {
 }
 
 func (v *validator) hosts() {
+	for _, h := range v.l.Hosts {
+		name, host, ok := strings.Cut(h, "=")
+		if host, _, _ = strings.Cut(host, "/"); !ok || name == "" || host == "" || strings.ContainsAny(host, ":@ ") || h != strings.TrimSpace(h) || host != strings.ToLower(host) {
+			v.fail("hosts", "%q: write ecosystem=host, without scheme and port, for example \"npm=nexus.example/repository/npm\"", h)
+		}
+	}
 	for name, list := range map[string][]string{
-		"generic.hosts": v.l.Generic.Hosts, "intercept.hosts": v.l.Intercept.Hosts, "intercept.except": v.l.Intercept.Except,
+		"intercept.hosts": v.l.Intercept.Hosts, "intercept.except": v.l.Intercept.Except,
 	} {
 		for _, h := range list {
 			bare := strings.TrimPrefix(h, "*.")

@@ -29,7 +29,7 @@ func testConfig(t *testing.T, origin string) config.Config {
 	c.Store.Dir, c.Store.State, c.Socket = dir+"/cache", dir+"/state", dir+"/run/s"
 	c.Store.MinFree = 0
 	c.Listen, c.Bridges, c.ACNG = []string{freeAddr(t)}, false, freeAddr(t)
-	c.Generic.Hosts = []string{"127.0.0.1"}
+	c.Hosts = []string{"generic=127.0.0.1"}
 	c.Upstream.AllowLoopback = []string{origin}
 	return c
 }

@@ -85,10 +85,18 @@ func (d *process) openAuthority(context.Context) (err error) {
 func (d *process) openEcosystems() error {
 	rings, err := keyrings(d.config.Apt.Keyrings)
 	d.trouble.add(err)
-	d.ecosystems = all.New(all.Options{Apt: apt.Options{Keyrings: rings},
-		Generic: generic.Options{Hosts: append(slices.Clone(d.config.Generic.Hosts), d.config.Intercept.Hosts...)}})
+	hosts := map[string][]string{generic.Name: slices.Clone(d.config.Intercept.Hosts)}
+	for _, h := range d.config.Hosts {
+		name, host, _ := strings.Cut(h, "=")
+		hosts[name] = append(hosts[name], host)
+	}
+	d.ecosystems = all.New(all.Options{Apt: apt.Options{Keyrings: rings}, Hosts: hosts})
 	for _, e := range d.ecosystems {
 		d.profiles = append(d.profiles, e.Profile())
+		delete(hosts, d.profiles[len(d.profiles)-1].Name)
+	}
+	for name := range hosts {
+		return fmt.Errorf("hosts: there is no ecosystem %q; `sutler config init` shows how to write it", name)
 	}
 	return nil
 }

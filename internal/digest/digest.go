@@ -36,10 +36,14 @@ const (
 	SHA256 = "sha256"
 	SHA1   = "sha1"
 	MD5    = "md5"
+
+	// Digests of what a file contains, see Compute. They are hexadecimal here too.
+	H1    = "h1"    // of the files in a zip: golang.org/x/mod/sumdb/dirhash
+	H1Mod = "h1mod" // the same of a single go.mod
 )
 
 // lengths maps an algorithm to the length of its hexadecimal form.
-var lengths = map[string]int{SHA512: 128, SHA384: 96, SHA256: 64, SHA1: 40, MD5: 32}
+var lengths = map[string]int{SHA512: 128, SHA384: 96, SHA256: 64, SHA1: 40, MD5: 32, H1: 64, H1Mod: 64}
 
 // Parse reads "algorithm:hex". It returns ErrInvalid for anything else.
 func Parse(s string) (Digest, error) {
@@ -114,7 +118,7 @@ func (d Digest) Short() string {
 // It is false for MD5 and SHA-1, for which collisions can be made.
 func (d Digest) Strong() bool {
 	switch d.Algorithm() {
-	case SHA256, SHA384, SHA512:
+	case SHA256, SHA384, SHA512, H1, H1Mod:
 		return true
 	}
 	return false
@@ -178,7 +182,8 @@ type Hasher struct {
 	n    int64
 }
 
-// NewHasher returns a hasher for SHA-256 and the algorithms of wants.
+// NewHasher returns a hasher for SHA-256 and the algorithms of wants, except those that
+// only Compute knows.
 func NewHasher(wants ...Digest) *Hasher {
 	h := &Hasher{sums: map[string]hash.Hash{SHA256: sha256.New()}}
 	h.Want(wants...)
@@ -188,7 +193,7 @@ func NewHasher(wants ...Digest) *Hasher {
 // Want adds the algorithms of wants. It must be called before the first Write.
 func (h *Hasher) Want(wants ...Digest) {
 	for _, d := range wants {
-		if alg := d.Algorithm(); h.sums[alg] == nil {
+		if alg := d.Algorithm(); h.sums[alg] == nil && structures[alg] == nil {
 			h.sums[alg] = newHash(alg)
 		}
 	}

@@ -117,6 +117,19 @@ type Resource struct {
 	// Floor is the least time that a document counts as fresh, whatever its origin says.
 	Floor time.Duration
 
+	// Header are fields that clients get with the body. Values may hold {sha256} and {md5},
+	// the hexadecimal digest of the bytes that this client gets. A field ETag replaces the
+	// engine's; it must be strong, with quotes.
+	Header []Setting
+	// Keep names fields of the origin's answer, or of a redirect on the way to it, that are
+	// stored with the body and that clients get.
+	Keep []string
+	// Literal is the whole answer, of media type FormType: nobody is asked, nothing stored.
+	Literal []byte
+	// Probe names a field of the origin's answer to HEAD that states the digest of the body
+	// as "sha256:HEX". A stored document is then revalidated by HEAD, which costs no quota.
+	Probe string
+
 	// Claims are stated by the URL itself: OCI digests, by-hash paths.
 	Claims []Claim
 	// VouchedBy lists documents that may claim this resource's digest, best first.

@@ -44,6 +44,11 @@ type File struct{ Name, Content string }
 type Mount struct {
 	Path   string // "/npm/" or, with the host as first element after it, "/apt/{host}/"
 	Origin string // "https://registry.example/" or "http://{host}/"
+
+	// Resolve, if not nil, is asked before Origin: it returns the URL at the origin for a
+	// path under Path, in its encoded form, and a query that name another origin than the
+	// rest of the mount, or false.
+	Resolve func(escapedPath, rawQuery string) (*url.URL, bool)
 }
 
 // hostMark stands for the origin's host in both members of a Mount.
@@ -56,6 +61,11 @@ func (m Mount) URL(escapedPath, rawQuery string) (*url.URL, bool) {
 	rest, ok := strings.CutPrefix(escapedPath, prefix)
 	if !ok {
 		return nil, false
+	}
+	if m.Resolve != nil {
+		if u, ok := m.Resolve(escapedPath, rawQuery); ok {
+			return u, true
+		}
 	}
 	origin := m.Origin
 	if hosted {

@@ -36,7 +36,7 @@ func (e *Engine) inspect(ctx context.Context, res ecosystem.Resource, body ecosy
 	m := &made{}
 	var err error
 	m.evidence, err = e.ecosystem(res.Ecosystem).Inspect(ctx, body, src, func(c ecosystem.Claim) error {
-		if !inScope(res, c.URL) {
+		if !e.inScope(res, c.URL) {
 			return fmt.Errorf("%w: %s speaks of %s, which is not its own", ecosystem.ErrInvalid, res.URL, c.URL)
 		}
 		if res.Root {
@@ -55,15 +55,22 @@ func (e *Engine) inspect(ctx context.Context, res ecosystem.Resource, body ecosy
 	return m, nil
 }
 
-// inScope reports whether a document may make a claim about that URL: only on its own
-// origin, and under its repository root if it has one.
-func inScope(res ecosystem.Resource, claimed string) bool {
+// inScope reports whether a document may make a claim about that URL: under its repository
+// root if it has one; else on its own origin, or if the resource names it as its voucher.
+func (e *Engine) inScope(res ecosystem.Resource, claimed string) bool {
 	if res.Repository != "" {
 		return strings.HasPrefix(claimed, strings.TrimSuffix(res.Repository, "/")+"/")
 	}
 	a, errA := url.Parse(res.URL)
 	b, errB := url.Parse(claimed)
-	return errA == nil && errB == nil && a.Scheme == b.Scheme && a.Host == b.Host
+	if errA != nil || errB != nil {
+		return false
+	}
+	if a.Scheme == b.Scheme && a.Host == b.Host {
+		return true
+	}
+	of, err := e.ecosystem(res.Ecosystem).Classify(ecosystem.Request{Method: "GET", URL: b})
+	return err == nil && slices.ContainsFunc(of.VouchedBy, func(v ecosystem.Resource) bool { return v.URL == res.URL && v.Variant == res.Variant })
 }
 
 // inspectRoot inspects a document that nobody vouches for before it is shown to anybody,

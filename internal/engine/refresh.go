@@ -71,11 +71,8 @@ func (e *Engine) same(ctx context.Context, fl *fill) (bool, error) {
 		return false, nil // it is gone or damaged, so it must be fetched
 	}
 	defer closeQuietly(r)
-	h := digest.NewHasher(claim.Digest)
-	if _, err := io.Copy(h, r); err != nil {
-		return false, nil
-	}
-	return h.Sum(claim.Digest.Algorithm()) == claim.Digest, nil
+	got, err := digest.Compute(claim.Digest.Algorithm(), r, r.Size())
+	return err == nil && got == claim.Digest, nil
 }
 
 // confirm notes that the stored object is still what its vouchers name.
@@ -338,11 +335,10 @@ func (fl *fill) compare() error {
 	for _, c := range fl.vouch.claims {
 		got := fl.sums.Sum(c.Digest.Algorithm())
 		if got == "" {
-			h := digest.NewHasher(c.Digest)
-			if _, err := io.Copy(h, io.NewSectionReader(fl.body, 0, fl.body.length())); err != nil {
+			var err error
+			if got, err = digest.Compute(c.Digest.Algorithm(), fl.body, fl.body.length()); err != nil {
 				return err
 			}
-			got = h.Sum(c.Digest.Algorithm())
 		}
 		if got != c.Digest || c.Size >= 0 && c.Size != fl.body.length() {
 			return &MismatchError{Resource: fl.res, Got: got, Want: c.Digest, By: claimant(c.By), Hint: hint(c.By)}

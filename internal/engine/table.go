@@ -35,7 +35,8 @@ const (
 var errTable = errors.New("invalid claims table")
 
 // algorithms are the digests a table can hold, by their number in it.
-var algorithms = [...]string{1: digest.SHA256, 2: digest.SHA384, 3: digest.SHA512, 4: digest.SHA1, 5: digest.MD5}
+var algorithms = [...]string{1: digest.SHA256, 2: digest.SHA384, 3: digest.SHA512, 4: digest.SHA1, 5: digest.MD5,
+	6: digest.H1, 7: digest.H1Mod}
 
 // A tableWriter collects the claims of one document. The zero value is ready.
 type tableWriter struct {

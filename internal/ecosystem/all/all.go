@@ -10,9 +10,10 @@ import (
 
 // Options configure the ecosystems.
 type Options struct {
-	Apt     apt.Options
-	NPM     npm.Options
-	Generic generic.Options
+	Apt apt.Options
+	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
+	// lie under a path, "host/path".
+	Hosts map[string][]string
 }
 
 // New returns every ecosystem, in the order in which they are asked: generic last, which
@@ -20,7 +21,7 @@ type Options struct {
 func New(o Options) []ecosystem.Ecosystem {
 	return []ecosystem.Ecosystem{
 		apt.New(o.Apt),
-		npm.New(o.NPM),
-		generic.New(o.Generic),
+		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }

@@ -28,8 +28,7 @@ func classify(t *testing.T, list []ecosystem.Ecosystem, address string) string {
 
 func TestOrder(t *testing.T) {
 	list := all.New(all.Options{
-		Generic: generic.Options{Hosts: []string{"files.example"}},
-		NPM:     npm.Options{Registries: []string{"files.example/npm"}},
+		Hosts: map[string][]string{generic.Name: {"files.example"}, npm.Name: {"files.example/npm"}},
 	})
 	if last := list[len(list)-1].Profile().Name; last != generic.Name {
 		t.Errorf("the last ecosystem is %q: %q would take what is of others", last, generic.Name)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -203,21 +204,26 @@ func checkClaims(t *testing.T, e ecosystem.Ecosystem, req ecosystem.Request, res
 			t.Errorf("claim %+v: %v", c, err)
 		}
 		for _, u := range []string{c.URL, cmp.Or(c.Via, c.URL)} {
-			checkScope(t, res, u)
+			checkScope(t, e, res, u)
 			checkCanonical(t, e, req, u, c.Variant)
 		}
 	}
 }
 
-// checkScope checks that a document may speak of a URL.
-func checkScope(t *testing.T, res ecosystem.Resource, claimed string) {
+// checkScope checks that a document may speak of a URL: of its own origin and repository,
+// or one that names it as its voucher.
+func checkScope(t *testing.T, e ecosystem.Ecosystem, res ecosystem.Resource, claimed string) {
 	t.Helper()
 	u, err := url.Parse(claimed)
 	doc, docErr := url.Parse(res.URL)
-	switch {
-	case err != nil || docErr != nil:
+	if err != nil || docErr != nil {
 		t.Errorf("claim about %q: %v", claimed, err)
-	case origin(u) != origin(doc) || !strings.HasPrefix(claimed, res.Repository):
+		return
+	}
+	of, err := e.Classify(ecosystem.Request{Method: "GET", URL: u})
+	named := err == nil && slices.ContainsFunc(of.VouchedBy, func(v ecosystem.Resource) bool { return v.URL == res.URL && v.Variant == res.Variant })
+	switch {
+	case !(origin(u) == origin(doc) || named) || !strings.HasPrefix(claimed, res.Repository):
 		t.Errorf("%s speaks of %s, which is not its own", res.URL, claimed)
 	case hostilePath(u):
 		t.Errorf("%s speaks of %q, a path that servers may read in two ways", res.URL, claimed)

@@ -64,7 +64,7 @@ func FuzzInspect(f *testing.F, e ecosystem.Ecosystem) {
 		body := bodyOf(res, doc)
 		before := allocated()
 		_, err = e.Inspect(t.Context(), body, everywhere(sibling), func(c ecosystem.Claim) error {
-			checkScope(t, res, c.URL)
+			checkScope(t, e, res, c.URL)
 			return nil
 		})
 		if used := allocated() - before; used > memoryBase+memoryFactor*uint64(len(doc)+len(sibling)) {

@@ -17,7 +17,7 @@ const (
 
 // example returns an ecosystem that knows the registries of the tests.
 func example() *npm.Ecosystem {
-	return npm.New(npm.Options{Registries: []string{"Registry.example", "nexus.example/repository/npm"}})
+	return npm.New(npm.Options{Hosts: []string{"Registry.example", "nexus.example/repository/npm"}})
 }
 
 // request returns a request for a URL.

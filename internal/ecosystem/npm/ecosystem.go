@@ -19,10 +19,10 @@ const (
 
 // Options say which private registries there are. The zero value is good for the public ones.
 type Options struct {
-	// Registries are further registries: a host, or a host and the path that the registry
+	// Hosts are further registries: a host, or a host and the path that the registry
 	// lies under ("nexus.example/repository/npm"). Their tarballs are recognised without
 	// this, their packuments are not.
-	Registries []string
+	Hosts []string
 }
 
 // An Ecosystem translates the npm registry protocol. Create it with New.
@@ -43,7 +43,7 @@ func New(o Options) *Ecosystem {
 	for _, host := range publicHosts() {
 		e.registries = append(e.registries, registry{host, "/"})
 	}
-	for _, r := range o.Registries {
+	for _, r := range o.Hosts {
 		host, path, _ := strings.Cut(r, "/")
 		host = strings.ToLower(host)
 		if path = strings.Trim(path, "/"); path != "" {

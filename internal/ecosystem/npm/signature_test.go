@@ -102,7 +102,7 @@ func TestInspectSigned(t *testing.T) {
 	}
 	text := `{"name":"pad","versions":{"1.0.0":{"dist":{"integrity":"` + integrity + `","tarball":"` + page + `/-/pad-1.0.0.tgz","signatures":[{"keyid":"k","sig":"` +
 		base64.StdEncoding.EncodeToString(sig) + `"}]}}},"time":{"1.0.0":"2026-01-01T00:00:00Z"}}`
-	e := New(Options{Registries: []string{"registry.example"}})
+	e := New(Options{Hosts: []string{"registry.example"}})
 	e.keys = keyring{"k": registryKey{public: &private.PublicKey}}
 	doc := func(text string) ecosystem.Body {
 		return ecosystem.Body{
