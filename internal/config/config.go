@@ -42,10 +42,12 @@ type Store struct {
 
 // Upstream says how origins are reached.
 type Upstream struct {
-	MaxPerHost   int    // connections at once to one host
-	Offline      bool   // reach nothing
-	Proxy        string // URL of the proxy to go through, "" for none
-	CAFile       string // PEM file with further roots, "" for none
+	MaxPerHost   int      // connections at once to one host
+	Offline      bool     // reach nothing
+	Proxy        string   // URL of the proxy to go through, "" for none
+	CAFile       string   // PEM file with further roots, "" for none
+	Mirrors      []string // "https://origin/path/=https://mirror/path/", asked before the origin
+	MirrorsOnly  bool     // never ask the origin of what has a mirror
 	AllowPrivate []string
 	// AllowLoopback lists host:port that may resolve to loopback; AllowPrivate those that
 	// may resolve to private addresses.

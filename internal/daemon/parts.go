@@ -126,10 +126,21 @@ func (d *process) known(host string) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(append(slices.Clone(d.config.Upstream.AllowPrivate), d.config.Upstream.AllowLoopback...), func(a string) bool {
+	return slices.ContainsFunc(d.named(), func(a string) bool {
 		h, _, err := net.SplitHostPort(a)
 		return err == nil && h == host || a == host
 	})
+}
+
+// named lists each host:port that the configuration names as an origin or mirror.
+func (d *process) named() []string {
+	out := append(slices.Clone(d.config.Upstream.AllowPrivate), d.config.Upstream.AllowLoopback...)
+	for _, s := range d.config.Upstream.Mirrors {
+		if m, err := upstream.ParseMirror(s); err == nil {
+			out = append(out, m.Host())
+		}
+	}
+	return out
 }
 
 // openEngine makes the upstream client and the engine.
@@ -210,9 +221,19 @@ func (d *process) client() (*upstream.Client, error) {
 		}
 		proxy = http.ProxyURL(u)
 	}
+	local := slices.Clone(c.AllowLoopback)
+	var mirrors []upstream.Mirror
+	for _, s := range c.Mirrors {
+		m, err := upstream.ParseMirror(s)
+		if err != nil {
+			return nil, fmt.Errorf("upstream.mirrors: %w", err)
+		}
+		mirrors, local = append(mirrors, m), append(local, m.Host())
+	}
 	return &upstream.Client{
 		Version: d.options.Version, Known: d.known, Roots: roots, Proxy: proxy, Credentials: credentials, PerHost: c.MaxPerHost,
-		AllowLoopback: func(hostport string) bool { return slices.Contains(c.AllowLoopback, hostport) },
+		Mirrors: mirrors, MirrorsOnly: c.MirrorsOnly,
+		AllowLoopback: func(hostport string) bool { return slices.Contains(local, hostport) },
 		Own:           func(a netip.AddrPort) bool { return d.listeners != nil && d.listeners.own(a) },
 		Observe:       d.observe,
 	}, nil

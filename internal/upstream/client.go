@@ -63,6 +63,11 @@ type Client struct {
 	// the one with the longest prefix is sent.
 	Credentials []Credential
 
+	// Mirrors are asked, in this order, before the origin. With MirrorsOnly the origin of
+	// what has a mirror is never asked.
+	Mirrors     []Mirror
+	MirrorsOnly bool
+
 	// PerHost bounds the requests that run at once to one host. If zero, 16.
 	PerHost int
 
@@ -80,6 +85,7 @@ type Client struct {
 	once      sync.Once
 	transport *http.Transport
 	proxies   sync.Map // hostport of each proxy that was used → true
+	broken    breakers
 	fetching  limiter
 	passing   limiter // apart from fetching: what clients upload slowly must not delay fetches
 }

@@ -97,17 +97,20 @@ func match(all []Credential, u *url.URL) (best Credential, ok bool) {
 // "" if none is. What was fetched in one scope must not be served in another. The name
 // depends on prefix and user, not on the secret: a renewed password keeps its scope, and
 // a name in an index or receipt helps nobody to guess one.
+//
+// Of a URL that has mirrors it is the first credential that one of them or the origin takes.
 func (c *Client) Scope(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return ""
+	for _, place := range c.places(rawURL) {
+		u, err := url.Parse(place)
+		if err != nil {
+			continue
+		}
+		if cred, ok := match(c.Credentials, u); ok {
+			sum := sha256.Sum256([]byte(cred.Prefix + "\n" + cred.User))
+			return hex.EncodeToString(sum[:8])
+		}
 	}
-	cred, ok := match(c.Credentials, u)
-	if !ok {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(cred.Prefix + "\n" + cred.User))
-	return hex.EncodeToString(sum[:8])
+	return ""
 }
 
 // sameOrigin reports whether two URLs have the same scheme, host and port.

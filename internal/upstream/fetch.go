@@ -29,21 +29,37 @@ type ask struct {
 	cred   *Credential // nil: anonymous
 }
 
-// Fetch implements Fetcher. Temporary failures are tried again, up to four times, twice if
-// there is a validator and so something stored; a body that breaks off is continued where
-// it did, as long as the origin has not changed it. Redirects are followed. The credential
-// for res.URL is sent only if res.Scope names it, and only to URLs under its prefix.
+// Fetch implements Fetcher. Mirrors are asked before the origin; an answer of the first
+// that has the resource is taken, and if none has, the last one's refusal. Temporary
+// failures are tried again, up to four times, twice if something else can stand in: a
+// stored body, another mirror. A body that breaks off is continued where it did, as long
+// as the origin has not changed it. Redirects are followed. The credential for a URL is
+// sent only if res.Scope names one, and only to URLs under its prefix.
 func (c *Client) Fetch(ctx context.Context, res ecosystem.Resource, v freshness.Validator) (*Response, error) {
+	places := c.places(res.URL)
+	limit := maxTries
+	if !v.None() || len(places) > 1 {
+		limit = 2
+	}
+	var got *Response
+	var err error
+	for _, place := range places {
+		if got, err = c.fetch(ctx, res, place, v, limit); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return got, err
+}
+
+// fetch is Fetch from one place.
+func (c *Client) fetch(ctx context.Context, res ecosystem.Resource, place string, v freshness.Validator, limit int) (*Response, error) {
 	seen := c.observe(res)
-	a, err := c.newAsk(res, v)
+	a, err := c.newAsk(res, place, v)
 	if err != nil {
 		seen.end(0)
 		return nil, err
 	}
-	limit, cancel := maxTries, context.CancelFunc(nil)
-	if !v.None() {
-		limit = 2 // a stale entry can stand in, if the engine hears of the failure in time
-	}
+	cancel := context.CancelFunc(nil)
 	if res.Kind == ecosystem.Document {
 		ctx, cancel = context.WithTimeout(ctx, documentLimit)
 	} else {
@@ -74,11 +90,11 @@ func (c *Client) Fetch(ctx context.Context, res ecosystem.Resource, v freshness.
 	return out, nil
 }
 
-// newAsk builds the request for res from scratch.
-func (c *Client) newAsk(res ecosystem.Resource, v freshness.Validator) (ask, error) {
-	u, err := url.Parse(res.URL)
+// newAsk builds the request for res, from that place, from scratch.
+func (c *Client) newAsk(res ecosystem.Resource, place string, v freshness.Validator) (ask, error) {
+	u, err := url.Parse(place)
 	if err != nil {
-		return ask{}, fmt.Errorf("%w: %s", ErrInvalid, Redact(res.URL))
+		return ask{}, fmt.Errorf("%w: %s", ErrInvalid, Redact(place))
 	}
 	// Credentials come from the configuration, never from a URL that somebody wrote.
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
@@ -173,8 +189,18 @@ func (c *Client) send(req *http.Request, limit *limiter) (*http.Response, error)
 	if err != nil {
 		return nil, unavailable(subject, err)
 	}
+	breaker := c.broken.of(hostport(req.URL))
+	if !breaker.TryAcquirePermit() {
+		release()
+		return nil, unavailable(subject, errBroken)
+	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	resp, err := c.roundTripper().RoundTrip(req.WithContext(ctx))
+	if err == nil || req.Context().Err() != nil {
+		breaker.RecordSuccess() // who hung up says nothing of the host
+	} else {
+		breaker.RecordFailure()
+	}
 	if err != nil {
 		cancel(nil)
 		release()

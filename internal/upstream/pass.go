@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -30,13 +31,21 @@ var dropped = []string{
 // under the same guard as fetches; its answer comes back as it is, without cookies and
 // the fields of the connection. Redirects are the client's business, and so are its
 // credentials: those of the configuration are not added, for they would let anybody act in
-// the operator's name.
+// the operator's name. Mirrors are passed by unless MirrorsOnly is set: few of them
+// answer more than downloads.
 func (c *Client) Pass(ctx context.Context, r *http.Request) (*http.Response, error) {
 	switch r.Method {
 	case http.MethodConnect, http.MethodTrace, "TRACK":
 		return nil, fmt.Errorf("%w: method %s", ErrBlocked, r.Method)
 	}
 	u := *r.URL
+	if c.MirrorsOnly {
+		at, err := url.Parse(c.places(u.String())[0])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s", ErrInvalid, Redact(u.String()))
+		}
+		u = *at
+	}
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	out := (&http.Request{
 		Method: r.Method, URL: &u, Host: u.Host, Header: passHeader(r.Header),
