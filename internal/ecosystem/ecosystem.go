@@ -126,9 +126,13 @@ type Resource struct {
 	Keep []string
 	// Literal is the whole answer, of media type FormType: nobody is asked, nothing stored.
 	Literal []byte
-	// Probe names a field of the origin's answer to HEAD that states the digest of the body
-	// as "sha256:HEX". A stored document is then revalidated by HEAD, which costs no quota.
+	// Probe names a field of the origin's answers, to HEAD too, that states the digest of
+	// the body as "sha256:HEX". Bodies are checked against it, and a stored document is
+	// revalidated by HEAD, which counts against no quota.
 	Probe string
+	// Anonymous says that a credential which the client sends is dropped: what it gets is
+	// what is open to all or to the credentials of the configuration.
+	Anonymous bool
 
 	// Claims are stated by the URL itself: OCI digests, by-hash paths.
 	Claims []Claim

@@ -41,7 +41,8 @@ type Answer struct {
 	Trust    index.Trust
 	Voucher  string
 	Signer   string
-	Size     int64 // bytes, -1 while it is not known
+	Size     int64               // bytes, -1 while it is not known
+	Header   []ecosystem.Setting // further fields for the client
 
 	// Bytes is the whole body if it is small and in memory, else nil.
 	Bytes []byte

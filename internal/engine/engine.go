@@ -187,6 +187,7 @@ type object struct {
 	missing bool         // the blob is gone: the entry only pins its digest
 	by      atomic.Value // digest.Digest of the voucher that it was compared with last
 	epoch   atomic.Int64 // of the repository's vouchers when it was compared last, plus one
+	md5     atomic.Value // string: of the stored body, once a field for clients needed it
 	retry   atomic.Int64 // the origin failed: leave it alone until then, Unix nanoseconds
 }
 

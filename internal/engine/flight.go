@@ -41,6 +41,7 @@ type begun struct {
 	size     int64
 	typ      string
 	modified time.Time
+	header   []ecosystem.Setting
 	vouch    vouch
 }
 

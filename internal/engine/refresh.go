@@ -146,7 +146,7 @@ func (e *Engine) adopt(ctx context.Context, fl *fill) (*object, Outcome, error) 
 	}
 	en := e.entry(fl, claim.Digest, size)
 	if fl.old != nil {
-		en.Type, en.Origin = fl.old.entry.Type, fl.old.entry.Origin
+		en.Type, en.Origin, en.Header = fl.old.entry.Type, fl.old.entry.Origin, fl.old.entry.Header
 	}
 	o, err := e.commit(ctx, fl, en)
 	return o, Hit, err
@@ -161,7 +161,7 @@ func (e *Engine) entry(fl *fill, d digest.Digest, size int64) index.Entry {
 		Voucher: fl.vouch.by, Trust: fl.vouch.trust}
 	en.Evidence.Signer = fl.vouch.signer
 	if r := fl.resp; r != nil {
-		en.Type, en.Validator, en.Origin = r.Type, r.Validator, r.URL
+		en.Type, en.Validator, en.Origin, en.Header = r.Type, r.Validator, r.URL, r.Header
 		en.Lifetime = max(res.Floor, r.Lifetime)
 		if !r.Modified.IsZero() && r.Modified.Before(now) {
 			en.Modified = r.Modified
@@ -267,7 +267,7 @@ func (e *Engine) open(ctx context.Context, fl *fill) {
 	if fl.res.Hold || suspect || fl.res.Kind == ecosystem.Document && !strong {
 		return
 	}
-	fl.flight.begin(fl.body, begun{size: fl.resp.Size, typ: fl.resp.Type, modified: fl.resp.Modified, vouch: fl.vouch})
+	fl.flight.begin(fl.body, begun{size: fl.resp.Size, typ: fl.resp.Type, modified: fl.resp.Modified, header: fl.resp.Header, vouch: fl.vouch})
 }
 
 // fill copies the body into the spool, and hashes it on the way. A body that is longer
@@ -330,8 +330,12 @@ func (e *Engine) reclaim(ctx context.Context, fl *fill) bool {
 	return true
 }
 
-// compare checks the body against every claim known now.
+// compare checks the body against every claim known now, and against what its origin said
+// with it.
 func (fl *fill) compare() error {
+	if said := digest.Digest(fl.resp.Stated); said.Algorithm() == digest.SHA256 && said != fl.sums.SHA256() {
+		return &MismatchError{Resource: fl.res, Got: fl.sums.SHA256(), Want: said, By: "its origin", Hint: hint("")}
+	}
 	for _, c := range fl.vouch.claims {
 		got := fl.sums.Sum(c.Digest.Algorithm())
 		if got == "" {

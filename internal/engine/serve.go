@@ -45,7 +45,10 @@ func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, err
 	if err != nil {
 		return nil, err
 	}
-	if req.Credential != "" {
+	switch {
+	case res.Literal != nil:
+		return literal(res), nil
+	case req.Credential != "" && !res.Anonymous:
 		return nil, ecosystem.ErrBypass // never shared with others: see the contract of Request
 	}
 	a, err := e.serve(ctx, req, res)
@@ -135,6 +138,7 @@ func (e *Engine) streaming(ctx context.Context, req ecosystem.Request, res ecosy
 	if c, ok := b.vouch.strong(); ok && c.Digest.Algorithm() == digest.SHA256 {
 		a.Digest, a.ETag = c.Digest, `"`+c.Digest.Hex()+`"`
 	}
+	a.addHeader(b.header, "")
 	a.close = func(a *Answer) {
 		f.body.release()
 		line := e.line(req, a)
@@ -169,6 +173,12 @@ func (e *Engine) answer(ctx context.Context, req ecosystem.Request, res ecosyste
 	}
 	e.Used(en.Blob)
 	opened := a.Blob
+	if len(res.Header)+len(en.Header) > 0 {
+		if err := describe(a, o); err != nil {
+			closeQuietly(opened)
+			return nil, err
+		}
+	}
 	a.close = func(a *Answer) {
 		if opened != nil {
 			closeQuietly(opened)

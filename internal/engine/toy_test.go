@@ -34,6 +34,8 @@ import (
 //	/open/NAME     artifact nobody vouches for
 //	/held/NAME     the same, held back until it is complete
 //	/opt/NAME      artifact that /pack/sums may vouch for
+//	/field/NAME    document with fields for clients; its origin states its digest, or stated
+//	/ping          what the ecosystem itself answers
 //	/sum/NAME      artifact whose URL states its digest (NAME is the hex of its SHA-256)
 //
 // A document holds lines: "claim PATH DIGEST [VIA]", "date RFC3339", "signer NAME", "bad", "panic".
@@ -74,6 +76,11 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		}
 	case "held":
 		res.Hold = true
+	case "field":
+		res.Kind, res.Floor, res.Keep, res.Probe, res.Anonymous = ecosystem.Document, time.Minute, []string{"X-Commit"}, "X-Digest", true
+		res.Header = []ecosystem.Setting{{Name: "X-Sum", Value: "sha256:{sha256}"}, {Name: "ETag", Value: `"{md5}"`}}
+	case "ping":
+		res.Literal, res.FormType = []byte("{}"), "application/json"
 	case "sum":
 		res.Claims = []ecosystem.Claim{{URL: res.URL, Digest: digest.Digest("sha256:" + name), Size: -1, By: ecosystem.ByURL}}
 	case "opt":
@@ -137,6 +144,7 @@ type origin struct {
 	down    bool                     // every fetch is ErrUnavailable
 	failing map[string]bool          // likewise, by path
 	private map[string]bool          // answered with no-store
+	stated  map[string]string        // the digest that goes with the body
 	cut     map[string]int           // the body breaks after that many bytes
 	gate    map[string]chan struct{} // the body goes on after its first half once closed
 	calls   []string
@@ -172,7 +180,8 @@ func (o *origin) Fetch(_ context.Context, res ecosystem.Resource, v freshness.Va
 		r = io.MultiReader(strings.NewReader(body[:half]), &gated{gate: g, r: strings.NewReader(body[half:])})
 	}
 	return &upstream.Response{Body: io.NopCloser(r), Size: int64(len(body)), Type: "text/plain", URL: res.URL,
-		Validator: freshness.Validator{ETag: tag(body)}, NoStore: o.private[path]}, nil
+		Validator: freshness.Validator{ETag: tag(body)}, NoStore: o.private[path], Stated: o.stated[path],
+		Header: []ecosystem.Setting{{Name: "X-Commit", Value: "c0ffee"}}[:len(res.Keep)]}, nil
 }
 
 func (o *origin) set(path, body string) {

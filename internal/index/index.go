@@ -33,6 +33,7 @@ type Entry struct {
 	Type      string              // Content-Type said by the origin
 	Validator freshness.Validator // at the origin
 	Modified  time.Time           // Last-Modified shown to clients: the origin's, else Stored
+	Header    []ecosystem.Setting // fields of the origin's answer that clients get: Resource.Keep
 	Origin    string              // URL that it was fetched from at last, without secrets
 	Stored    time.Time
 	Checked   time.Time     // when the origin last confirmed it

@@ -32,6 +32,8 @@ var (
 	immutable   = []string{"max-age=31536000, immutable"}
 	revalidate  = []string{"no-cache"}
 	neverStored = []string{"no-store"}
+	// Clients of container registries show a warning of this code.
+	staleWarning = []string{`299 sutler "the origin cannot be reached; this comes from the store and may be old"`}
 )
 
 // cacheStatus has the Cache-Status field (RFC 9211) of each outcome.
@@ -99,6 +101,12 @@ func describe(h http.Header, a *engine.Answer) {
 		h["Accept-Ranges"] = bytesUnit
 	}
 	h["Cache-Status"] = cacheStatus[a.Outcome]
+	for _, f := range a.Header {
+		h.Set(f.Name, f.Value)
+	}
+	if a.Outcome == engine.Stale {
+		h["Warning"] = staleWarning
+	}
 	switch {
 	case a.Outcome == engine.Bypass:
 		h["Cache-Control"] = neverStored
@@ -115,13 +123,9 @@ func describe(h http.Header, a *engine.Answer) {
 	}
 }
 
-// undescribe removes what describe and http.ServeContent set, for another answer.
-func undescribe(h http.Header) {
-	for _, name := range [...]string{"Content-Type", "Etag", "Last-Modified", "Age", "Accept-Ranges", "Cache-Status", "Cache-Control",
-		"Vary", "Content-Length", "Content-Range"} {
-		delete(h, name)
-	}
-}
+// undescribe removes what describe and http.ServeContent set, for another answer: nothing
+// else sets fields before.
+func undescribe(h http.Header) { clear(h) }
 
 // plain reports whether r wants the whole body, whatever it may have already.
 func plain(r *http.Request) bool {

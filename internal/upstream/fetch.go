@@ -24,7 +24,9 @@ var errMoved = errors.New("redirect refused")
 
 // An ask is one request, as it is sent first and again.
 type ask struct {
+	method string
 	url    *url.URL
+	keep   []string    // fields of a redirect that are put into the last answer
 	header http.Header // without Authorization
 	cred   *Credential // nil: anonymous
 }
@@ -59,7 +61,7 @@ func (c *Client) fetch(ctx context.Context, res ecosystem.Resource, place string
 		seen.end(0)
 		return nil, err
 	}
-	cancel := context.CancelFunc(nil)
+	whole, cancel := ctx, context.CancelFunc(nil)
 	if res.Kind == ecosystem.Document {
 		ctx, cancel = context.WithTimeout(ctx, documentLimit)
 	} else {
@@ -75,6 +77,9 @@ func (c *Client) fetch(ctx context.Context, res ecosystem.Resource, place string
 		return nil, err
 	}
 	seen.status = got.StatusCode
+	if a.method == http.MethodHead {
+		return c.probed(whole, res, place, v, got, func() { cancel(); seen.end(0) })
+	}
 	out, err := c.response(a, got, v)
 	if err != nil || out.NotModified {
 		_ = got.Body.Close() // nothing is read from it
@@ -82,12 +87,41 @@ func (c *Client) fetch(ctx context.Context, res ecosystem.Resource, place string
 		seen.end(0)
 		return out, err
 	}
+	out.Header = fields(got.Header, res.Keep)
+	if res.Probe != "" {
+		out.Stated = got.Header.Get(res.Probe)
+		out.Validator = freshness.Validator{ETag: out.Stated}
+	}
 	out.Body = &body{
 		from: got.Body, size: out.Size, subject: Redact(a.url.String()),
 		resume: c.resumer(ctx, a, got.Header),
 		end:    func(n int64) { cancel(); seen.end(n) },
 	}
 	return out, nil
+}
+
+// probed ends the HEAD by which a stored document was revalidated: it is the same if the
+// origin states the same digest, else it is fetched.
+func (c *Client) probed(ctx context.Context, res ecosystem.Resource, place string, v freshness.Validator, got *http.Response, end func()) (*Response, error) {
+	discardBody(got)
+	end()
+	if got.Header.Get(res.Probe) != v.ETag {
+		return c.fetch(ctx, res, place, freshness.Validator{}, 2)
+	}
+	out := &Response{NotModified: true, Validator: v, URL: Redact(got.Request.URL.String()), Secure: got.Request.URL.Scheme == "https"}
+	out.Lifetime, out.NoStore = freshness.Lifetime(got.Header, time.Now())
+	return out, nil
+}
+
+// fields returns the fields of h that have those names.
+func fields(h http.Header, names []string) []ecosystem.Setting {
+	var out []ecosystem.Setting
+	for _, name := range names {
+		for _, v := range h.Values(name) {
+			out = append(out, ecosystem.Setting{Name: name, Value: v})
+		}
+	}
+	return out
 }
 
 // newAsk builds the request for res, from that place, from scratch.
@@ -98,15 +132,19 @@ func (c *Client) newAsk(res ecosystem.Resource, place string, v freshness.Valida
 	}
 	// Credentials come from the configuration, never from a URL that somebody wrote.
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
-	a := ask{url: u, header: http.Header{
+	a := ask{method: http.MethodGet, url: u, keep: res.Keep, header: http.Header{
 		"Accept":          {cmp.Or(res.Accept, "*/*")},
 		"Accept-Encoding": {"identity"},
 		"User-Agent":      {c.agent()},
 	}}
-	if v.ETag != "" {
+	switch {
+	case v.None():
+	case res.Probe != "":
+		a.method = http.MethodHead
+	case v.ETag != "":
 		a.header.Set("If-None-Match", v.ETag)
 	}
-	if v.LastModified != "" {
+	if v.LastModified != "" && res.Probe == "" {
 		a.header.Set("If-Modified-Since", v.LastModified)
 	}
 	if cred, ok := match(c.Credentials, u); ok && res.Scope != "" && res.Scope == c.Scope(res.URL) {
@@ -119,6 +157,7 @@ func (c *Client) newAsk(res ecosystem.Resource, place string, v freshness.Valida
 // a StatusError. The caller closes the body.
 func (c *Client) attempt(ctx context.Context, a ask) (*http.Response, error) {
 	at, visited := a.url, map[string]bool{}
+	kept := http.Header{}
 	for range maxHops + 1 {
 		// The fragment was never sent, so a loop shows in what is left.
 		visited[at.String()] = true
@@ -126,8 +165,14 @@ func (c *Client) attempt(ctx context.Context, a ask) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, name := range a.keep {
+			if said := resp.Header.Values(name); len(said) > 0 && kept.Get(name) == "" {
+				kept[http.CanonicalHeaderKey(name)] = said
+			}
+		}
 		switch resp.StatusCode {
 		case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
+			maps.Copy(resp.Header, kept) // the first on the way said it
 			return resp, nil
 		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -169,7 +214,7 @@ func target(from *url.URL, location string) (*url.URL, error) {
 // URL, is it sent: a server that redirects cannot choose whose secret goes where.
 func (c *Client) hop(ctx context.Context, a ask, at *url.URL) (*http.Response, error) {
 	req := (&http.Request{
-		Method: http.MethodGet, URL: at, Host: at.Host, Header: maps.Clone(a.header),
+		Method: a.method, URL: at, Host: at.Host, Header: maps.Clone(a.header),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	if a.cred != nil && a.cred.covers(at) {

@@ -58,6 +58,8 @@ type Response struct {
 	Body        io.ReadCloser
 	Size        int64 // bytes, -1 if the origin did not say
 	Type        string
+	Header      []ecosystem.Setting // what Resource.Keep names, as far as the origin said it
+	Stated      string              // value of the field that Resource.Probe names; "" if not said
 	Validator   freshness.Validator
 	Modified    time.Time     // from Last-Modified; zero if not said
 	Lifetime    time.Duration // freshness lifetime left by RFC 9111, 0 if not said

@@ -38,6 +38,10 @@ func encode(e index.Entry) []byte {
 	b = binary.AppendVarint(b, int64(e.Lifetime))
 	b = appendStrings(b, e.Evidence.Signer, e.Evidence.Note, e.Voucher, string(e.Trust))
 	b = appendTimes(b, e.Evidence.Dated, e.Evidence.Expires)
+	b = binary.AppendUvarint(b, uint64(len(e.Header)))
+	for _, f := range e.Header {
+		b = appendStrings(b, f.Name, f.Value)
+	}
 	binary.BigEndian.PutUint32(b, checksum(e.Key, b[4:]))
 	return b
 }
@@ -61,6 +65,10 @@ func decode(key string, data []byte) (index.Entry, error) {
 	e.Evidence.Signer, e.Evidence.Note = r.string(), r.string()
 	e.Voucher, e.Trust = r.string(), index.Trust(r.string())
 	e.Evidence.Dated, e.Evidence.Expires = r.time(), r.time()
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		e.Header = append(e.Header, ecosystem.Setting{Name: r.string(), Value: r.string()})
+		r.bad = r.bad || len(r.rest) == 0 && n > 1
+	}
 	if r.bad {
 		return index.Entry{}, errRow
 	}

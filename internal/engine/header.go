@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
+)
+
+// literal answers with what the ecosystem itself has to say.
+func literal(res ecosystem.Resource) *Answer {
+	a := &Answer{Outcome: Hit, Resource: res, Type: res.FormType, Size: int64(len(res.Literal)), Bytes: res.Literal}
+	a.addHeader(nil, "")
+	return a
+}
+
+// describe adds the fields of a stored body to the answer that has it.
+func describe(a *Answer, o *object) error {
+	sum := ""
+	for _, f := range a.Resource.Header {
+		if sum != "" || !strings.Contains(f.Value, "{md5}") {
+			continue
+		}
+		var err error
+		if sum, err = md5Of(a, o); err != nil {
+			return fmt.Errorf("%s: %w", a.Resource.URL, err)
+		}
+	}
+	a.addHeader(o.entry.Header, sum)
+	return nil
+}
+
+// md5Of returns the MD5 of the body of an answer, in hexadecimal form. It is computed once
+// for a stored body, which may be long; views are short and few.
+func md5Of(a *Answer, o *object) (string, error) {
+	stored := a.Digest == o.entry.Blob
+	if sum, ok := o.md5.Load().(string); ok && stored {
+		return sum, nil
+	}
+	var r io.ReaderAt = bytes.NewReader(a.Bytes)
+	if a.Blob != nil {
+		r = a.Blob
+	}
+	d, err := digest.Compute(digest.MD5, r, a.Size)
+	if err == nil && stored {
+		o.md5.Store(d.Hex())
+	}
+	return d.Hex(), err
+}
+
+// addHeader adds the fields kept of the origin's answer and those that the ecosystem wants.
+// A field whose digest is not known yet is left out.
+func (a *Answer) addHeader(kept []ecosystem.Setting, md5 string) {
+	all := make([]ecosystem.Setting, 0, len(kept)+len(a.Resource.Header))
+	all = append(all, kept...)
+	for _, f := range a.Resource.Header {
+		for mark, sum := range map[string]string{"{sha256}": a.Digest.Hex(), "{md5}": md5} {
+			if strings.Contains(f.Value, mark) && sum == "" {
+				f.Name = ""
+			}
+			f.Value = strings.ReplaceAll(f.Value, mark, sum)
+		}
+		switch f.Name {
+		case "":
+		case "ETag":
+			a.ETag = f.Value
+		default:
+			all = append(all, f)
+		}
+	}
+	a.Header = all
+}

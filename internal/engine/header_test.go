@@ -1,0 +1,69 @@
+package engine_test
+
+import (
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
+	"sutler/internal/engine"
+	"sutler/internal/policy"
+)
+
+// TestHeader gives clients the fields that the ecosystem asks for, from the store too.
+func TestHeader(t *testing.T) {
+	const body = "signer k\n"
+	b := newBench(t, map[string]string{"field/a": body}, policy.Rules{})
+	want := []ecosystem.Setting{{Name: "X-Commit", Value: "c0ffee"}, {Name: "X-Sum", Value: string(sum(body))}}
+	for i := range 3 {
+		if i == 2 {
+			b.start(policy.Rules{}) // from the index
+		}
+		a, err := b.Serve(t.Context(), b.request("field/a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if etag := fmt.Sprintf("%q", fmt.Sprintf("%x", md5.Sum([]byte(body)))); a.ETag != etag || !slices.Equal(a.Header, want) {
+			t.Errorf("request %d: %s, %v; want %s, %v", i, a.ETag, a.Header, etag, want)
+		}
+		a.Close()
+	}
+}
+
+// TestLiteral answers by itself, and leaves no trace in the receipt.
+func TestLiteral(t *testing.T) {
+	b := newBench(t, nil, policy.Rules{})
+	b.want("ping", "{}", engine.Hit)
+	if b.origin.asked("ping") != 0 {
+		t.Error("the origin was asked")
+	}
+}
+
+// TestStated refuses a body that is not what its origin says it is.
+func TestStated(t *testing.T) {
+	b := newBench(t, map[string]string{"field/a": "signer k\n"}, policy.Rules{})
+	b.origin.stated = map[string]string{"field/a": string(sum("other"))}
+	if _, _, err := b.get("field/a"); !errors.Is(err, digest.ErrMismatch) {
+		t.Errorf("get = %v, want a mismatch", err)
+	}
+	b.origin.stated["field/a"] = string(sum("signer k\n"))
+	b.want("field/a", "signer k\n", engine.Miss)
+}
+
+// TestAnonymous drops the credential of a client where the ecosystem says so, and only there.
+func TestAnonymous(t *testing.T) {
+	b := newBench(t, map[string]string{"field/a": "signer k\n", "open/a": "x"}, policy.Rules{})
+	req := b.request("field/a")
+	req.Credential = "client"
+	if _, outcome, err := b.do(req); err != nil || outcome != engine.Miss {
+		t.Errorf("get = %s, %v", outcome, err)
+	}
+	req = b.request("open/a")
+	req.Credential = "client"
+	if _, _, err := b.do(req); !errors.Is(err, ecosystem.ErrBypass) {
+		t.Errorf("get = %v, want a bypass", err)
+	}
+}
