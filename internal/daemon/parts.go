@@ -23,6 +23,7 @@ import (
 	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/oci"
 	"sutler/internal/engine"
 	"sutler/internal/gc"
 	indexsqlite "sutler/internal/index/sqlite"
@@ -296,7 +297,7 @@ func readDockerConfig(path string) ([]upstream.Credential, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return upstream.ReadDockerConfig(f)
+	return upstream.ReadDockerConfig(f, oci.Origin)
 }
 
 // hostNames returns names by which clients may address the native endpoint.

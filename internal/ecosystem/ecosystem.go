@@ -170,6 +170,7 @@ type Claim struct {
 	Digest    digest.Digest
 	Size      int64     // bytes, -1 if not stated
 	Published time.Time // when the registry published it; zero if not stated
+	Type      string    // media type that the bytes are served with, "" if not stated
 	Via       string    // another URL of exactly these bytes that never changes (by-hash); "" if none
 	By        string    // key of the claiming document, or ByURL; set by the engine for emitted claims
 }

@@ -88,7 +88,14 @@ func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (
 			return vouch{}, err
 		}
 	}
-	if res.Repository == "" || res.Kind != ecosystem.Artifact {
+	switch {
+	case res.Repository == "":
+		return vouch{}, nil
+	case named(res): // whoever else knows it need not be asked anew
+		e.awaitInspection(ctx, repositoryKey(res))
+		v, _, err := e.searchRepository(ctx, res)
+		return v, err
+	case res.Kind != ecosystem.Artifact:
 		return vouch{}, nil
 	}
 	return e.repositoryVouch(ctx, res, t)

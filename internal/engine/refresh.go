@@ -145,11 +145,28 @@ func (e *Engine) adopt(ctx context.Context, fl *fill) (*object, Outcome, error) 
 		return e.fetch(ctx, fl)
 	}
 	en := e.entry(fl, claim.Digest, size)
-	if fl.old != nil {
-		en.Type, en.Origin, en.Header = fl.old.entry.Type, fl.old.entry.Origin, fl.old.entry.Header
+	en.Type = claim.Type
+	if like := e.alike(ctx, fl, claim); like != nil {
+		en.Type, en.Origin, en.Header = like.entry.Type, like.entry.Origin, like.entry.Header
+	}
+	if en.Type == "" && fl.res.Accept != "" {
+		return e.fetch(ctx, fl) // what it is must be known: the client asked for certain types
 	}
 	o, err := e.commit(ctx, fl, en)
 	return o, Hit, err
+}
+
+// alike returns an object of the same bytes from the same origin: what was stored under the
+// name before, or the document that claims its own bytes under another name.
+func (e *Engine) alike(ctx context.Context, fl *fill, claim ecosystem.Claim) *object {
+	if fl.old != nil {
+		return fl.old
+	}
+	by, err := e.lookup(ctx, fl.vouch.by)
+	if err == nil && by != nil && by.entry.Blob == claim.Digest {
+		return by
+	}
+	return nil
 }
 
 // entry returns the entry of a fill whose bytes have that digest.

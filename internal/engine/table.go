@@ -26,7 +26,7 @@ import (
 // A record is the first 16 bytes of the SHA-256 of Resource.ClaimKey, then offset and
 // length in the heap (uint32 each). All numbers are big-endian.
 const (
-	tableMagic  = "sutler claims 1\n"
+	tableMagic  = "sutler claims 2\n"
 	tableHeader = len(tableMagic) + 4
 	recordSize  = 16 + 4 + 4
 )
@@ -67,6 +67,8 @@ func (w *tableWriter) add(claimKey string, c ecosystem.Claim) error {
 	w.heap = binary.AppendVarint(w.heap, unixOrZero(c.Published))
 	w.heap = append(w.heap, byte(alg))
 	w.heap = append(w.heap, raw...)
+	w.heap = binary.AppendUvarint(w.heap, uint64(len(c.Type)))
+	w.heap = append(w.heap, c.Type...)
 	w.heap = append(w.heap, c.Via...)
 	w.records = append(w.records, tableRecord{tableName(claimKey), uint32(off), uint32(len(w.heap) - off)})
 	return nil
@@ -152,7 +154,13 @@ func readClaim(r *io.SectionReader) (ecosystem.Claim, error) {
 		return ecosystem.Claim{}, errTable
 	}
 	d, err := digest.New(algorithms[alg], hex.EncodeToString(rest[:length]))
-	c := ecosystem.Claim{Digest: d, Size: size, Via: string(rest[length:])}
+	rest = rest[length:]
+	typ, n := binary.Uvarint(rest)
+	if n <= 0 || typ > uint64(len(rest)-n) {
+		return ecosystem.Claim{}, errTable
+	}
+	rest = rest[n:]
+	c := ecosystem.Claim{Digest: d, Size: size, Type: string(rest[:typ]), Via: string(rest[typ:])}
 	if published != 0 {
 		c.Published = time.Unix(published, 0).UTC()
 	}

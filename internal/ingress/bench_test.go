@@ -36,6 +36,11 @@ type warm struct {
 	size  int64
 }
 
+// Classify knows nothing.
+func (*warm) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
+	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
+}
+
 // Serve answers /small from memory and everything else with the file.
 func (s *warm) Serve(_ context.Context, req ecosystem.Request) (*engine.Answer, error) {
 	a := &engine.Answer{Outcome: engine.Hit, Resource: ecosystem.Resource{Ecosystem: "npm", Kind: ecosystem.Artifact, URL: "https://npm.example/x"},

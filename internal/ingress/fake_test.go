@@ -39,6 +39,11 @@ type fake struct {
 	asked   []ecosystem.Request
 }
 
+// Classify knows nothing.
+func (*fake) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
+	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
+}
+
 // Serve answers a request.
 func (f *fake) Serve(_ context.Context, req ecosystem.Request) (*engine.Answer, error) {
 	f.mu.Lock()
@@ -86,15 +91,25 @@ func (l *lines) Append(line receipt.Line) {
 	l.all = append(l.all, line)
 }
 
-// only returns the one line there is.
+// only returns the one line there is, or will be: it is written after the client has the
+// last byte.
 func (l *lines) only(t *testing.T) receipt.Line {
 	t.Helper()
+	for end := time.Now().Add(5 * time.Second); l.len() == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.all) != 1 {
 		t.Fatalf("%d receipt lines, want 1: %+v", len(l.all), l.all)
 	}
 	return l.all[0]
+}
+
+func (l *lines) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.all)
 }
 
 // passer sends requests to a handler.

@@ -26,6 +26,7 @@ import (
 // A Server answers canonical requests. It is the engine, or what tests put in its place.
 type Server interface {
 	Serve(ctx context.Context, req ecosystem.Request) (*engine.Answer, error)
+	Classify(req ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error)
 }
 
 // Options are what a Responder is made of. All members but Now are required.
@@ -148,13 +149,17 @@ func (p *Responder) line(req ecosystem.Request, outcome engine.Outcome, err erro
 	return l
 }
 
-// ecosystem returns the name of the ecosystem that owns the host of a request.
+// ecosystem returns the name of the ecosystem that owns the host of a request, or that
+// recognises its path.
 func (p *Responder) ecosystem(req ecosystem.Request) string {
 	host := req.URL.Hostname()
 	for _, profile := range p.Profiles {
 		if profile.Owns(host) {
 			return profile.Name
 		}
+	}
+	if res, _, err := p.Engine.Classify(req); err == nil {
+		return res.Ecosystem
 	}
 	return metrics.Other
 }

@@ -82,23 +82,40 @@ func refine(err error, status int) int {
 // A dialect is how the clients of an ecosystem want to be told of a failure.
 type dialect struct {
 	contentType string
-	body        func(text string) string
-	permanent   int // instead of 502 for bytes that are not what was promised
+	body        func(status int, path, text string) any // is sent as JSON
+	permanent   int                                     // instead of 502 for bytes that are not what was promised
 }
 
 // dialects has those that plain text does not serve. npm shows the member "error" of a
-// JSON body, and asks again for over two minutes after any 5xx.
+// JSON body, and asks again for over two minutes after any 5xx. Clients of container
+// registries show the messages of the list that the distribution specification defines.
 var dialects = map[string]dialect{
-	"npm": {"application/json", jsonError, http.StatusUnprocessableEntity},
+	"npm": {"application/json", npmError, http.StatusUnprocessableEntity},
+	"oci": {"application/json", ociErrors, 0},
 }
 
-// jsonError returns {"error": text}.
-func jsonError(text string) string {
-	b, err := json.Marshal(map[string]string{"error": strings.TrimSpace(text)})
-	if err != nil {
-		return "{}" // strings always encode
+// npmError returns {"error": text}.
+func npmError(_ int, _, text string) any { return map[string]string{"error": text} }
+
+// ociErrors returns {"errors": [{"code": …, "message": text}]}.
+func ociErrors(status int, path, text string) any {
+	code := "UNKNOWN"
+	switch status {
+	case http.StatusNotFound:
+		code = "MANIFEST_UNKNOWN"
+		if strings.Contains(path, "/blobs/") {
+			code = "BLOB_UNKNOWN"
+		}
+	case http.StatusUnauthorized:
+		code = "UNAUTHORIZED"
+	case http.StatusForbidden:
+		code = "DENIED"
+	case http.StatusMethodNotAllowed:
+		code = "UNSUPPORTED"
+	case http.StatusTooManyRequests:
+		code = "TOOMANYREQUESTS"
 	}
-	return string(b) + "\n"
+	return map[string]any{"errors": []map[string]string{{"code": code, "message": text}}}
 }
 
 // fail answers with an error: one sentence that says what, where, and what to do. The
@@ -130,7 +147,11 @@ func (p *Responder) fail(w http.ResponseWriter, r *http.Request, req ecosystem.R
 		refuse(w, status, text)
 		return
 	}
-	send(w, status, d.contentType, d.body("sutler: "+oneLine(text)))
+	body, err := json.Marshal(d.body(status, req.URL.Path, "sutler: "+oneLine(text)))
+	if err != nil {
+		body = []byte("{}") // strings always encode
+	}
+	send(w, status, d.contentType, string(body)+"\n")
 }
 
 // retryAfter returns how long the origin asked to be left alone, 0 if it did not.

@@ -86,7 +86,9 @@ type Client struct {
 	transport *http.Transport
 	proxies   sync.Map // hostport of each proxy that was used → true
 	broken    breakers
+	tokens    tokens
 	fetching  limiter
+	asking    limiter // for tokens: fetches that wait for one hold no place here
 	passing   limiter // apart from fetching: what clients upload slowly must not delay fetches
 }
 

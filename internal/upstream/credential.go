@@ -45,6 +45,8 @@ type Credential struct {
 	User     string // for Basic authentication, with Password
 	Password Secret
 	Token    Secret // for Bearer authentication; if set, Password is not used
+
+	keeper *keeper // asked for User and Password each time, if not nil
 }
 
 // Validate reports what is wrong with c, without showing its secrets.
@@ -57,7 +59,7 @@ func (c Credential) Validate() error {
 		return fmt.Errorf("credential: prefix %q has more than scheme, host and path", Redact(c.Prefix))
 	case dotted(u.Path):
 		return fmt.Errorf("credential: prefix %q has a path with dots", Redact(c.Prefix))
-	case c.Token == "" && c.User == "" && c.Password == "":
+	case c.Token == "" && c.User == "" && c.Password == "" && c.keeper == nil:
 		return fmt.Errorf("credential: %s: give a token, or a user and a password", Redact(c.Prefix))
 	}
 	return nil

@@ -141,56 +141,88 @@ func unquote(s string) (word, rest string, ok bool) {
 	return "", "", false
 }
 
-// ReadDockerConfig reads the credentials under "auths" of a docker config.json or podman
-// auth.json. A key is a host, with port or path; each is bound to https unless the key says
-// http. Entries that a credential helper keeps are left out, and so are identity tokens,
-// which only a token server understands. Errors name the key, never its value.
-func ReadDockerConfig(r io.Reader) ([]Credential, error) {
-	var file struct {
-		Auths map[string]struct {
-			Auth          Secret `json:"auth"`
-			Username      string `json:"username"`
-			Password      Secret `json:"password"`
-			RegistryToken Secret `json:"registrytoken"`
-		} `json:"auths"`
-	}
+// ReadDockerConfig reads the credentials of a docker config.json or podman auth.json: those
+// it holds, and the names of the helpers that keep others, which are asked when they are
+// needed. A key is a host, with port or path; origin returns the URL at which the registry
+// of that host is asked, with a slash at its end. Errors name the key, never its value.
+func ReadDockerConfig(r io.Reader, origin func(host string) string) ([]Credential, error) {
+	var file dockerConfig
 	if err := json.NewDecoder(io.LimitReader(r, maxCredentialFile)).Decode(&file); err != nil {
 		return nil, fmt.Errorf("docker config: %w", errCredentialFile) // the cause quotes the file
 	}
 	var all []Credential
 	for key, e := range file.Auths {
-		prefix, err := dockerPrefix(key)
+		c, err := e.credential()
 		if err != nil {
 			return nil, fmt.Errorf("docker config: %q: %w", Redact(key), err)
 		}
-		c := Credential{Prefix: prefix, User: e.Username, Password: e.Password, Token: e.RegistryToken}
-		if e.Auth != "" {
-			raw, err := base64.StdEncoding.DecodeString(strings.TrimRight(e.Auth.Reveal(), "\x00"))
-			user, password, ok := strings.Cut(string(raw), ":")
-			if err != nil || !ok {
-				return nil, fmt.Errorf("docker config: %q: %w: auth is not base64 of user:password", Redact(key), errCredentialFile)
-			}
-			c.User, c.Password = user, Secret(strings.TrimRight(password, "\x00"))
+		if c.Prefix, err = dockerPrefix(key, origin); err != nil {
+			return nil, fmt.Errorf("docker config: %q: %w", Redact(key), err)
+		}
+		if c.Validate() != nil && validName(file.CredsStore) {
+			c.keeper = &keeper{name: file.CredsStore, server: key}
 		}
 		all = append(all, c)
+	}
+	for key, name := range file.CredHelpers {
+		prefix, err := dockerPrefix(key, origin)
+		if err != nil || !validName(name) {
+			return nil, fmt.Errorf("docker config: %q: %w: no registry, or no helper", Redact(key), errCredentialFile)
+		}
+		all = append(all, Credential{Prefix: prefix, keeper: &keeper{name: name, server: key}})
 	}
 	slices.SortFunc(all, func(a, b Credential) int { return strings.Compare(a.Prefix, b.Prefix) })
 	return usable(all), nil
 }
 
+// dockerConfig has the members of a docker config.json that are about credentials.
+type dockerConfig struct {
+	Auths       map[string]dockerAuth `json:"auths"`
+	CredsStore  string                `json:"credsStore"` // keeps what is empty in Auths
+	CredHelpers map[string]string     `json:"credHelpers"`
+}
+
+// dockerAuth is one entry of auths.
+type dockerAuth struct {
+	Auth          Secret `json:"auth"`
+	Username      string `json:"username"`
+	Password      Secret `json:"password"`
+	IdentityToken Secret `json:"identitytoken"`
+	RegistryToken Secret `json:"registrytoken"`
+}
+
+// credential returns what the entry holds, without its prefix.
+func (e dockerAuth) credential() (Credential, error) {
+	c := Credential{User: e.Username, Password: e.Password, Token: e.RegistryToken}
+	if e.Auth != "" {
+		raw, err := base64.StdEncoding.DecodeString(strings.TrimRight(e.Auth.Reveal(), "\x00"))
+		user, password, ok := strings.Cut(string(raw), ":")
+		if err != nil || !ok {
+			return c, fmt.Errorf("%w: auth is not base64 of user:password", errCredentialFile)
+		}
+		c.User, c.Password = user, Secret(strings.TrimRight(password, "\x00"))
+	}
+	if e.IdentityToken != "" {
+		c.User, c.Password = identityUser, e.IdentityToken
+	}
+	return c, nil
+}
+
 // dockerPrefix returns the URL prefix for a key of auths. Registries live under /v2/; the
 // old keys that end in /v1/ or /v2/ mean the whole host.
-func dockerPrefix(key string) (string, error) {
+func dockerPrefix(key string, origin func(host string) string) (string, error) {
 	scheme, rest, ok := strings.Cut(key, "://")
 	if !ok {
-		scheme, rest = "https", key
+		scheme, rest = "", key
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	prefix, err := hostPrefix(host)
-	if err != nil || scheme != "https" && scheme != "http" {
+	if _, err := hostPrefix(host); err != nil || scheme != "https" && scheme != "http" && scheme != "" {
 		return "", fmt.Errorf("%w: no registry", errCredentialFile)
 	}
-	prefix = scheme + strings.TrimPrefix(prefix, "https")
+	prefix := origin(host)
+	if scheme == "http" {
+		prefix = "http" + prefix[strings.Index(prefix, "://"):]
+	}
 	switch path = strings.Trim(path, "/"); path {
 	case "", "v1", "v2":
 		return prefix, nil

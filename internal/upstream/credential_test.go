@@ -234,6 +234,9 @@ func TestReadNetrc(t *testing.T) {
 	}
 }
 
+// overTLS is where a registry is asked.
+func overTLS(host string) string { return "https://" + host + "/" }
+
 func TestReadDockerConfig(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"auth", `{"auths":{"registry.example":{"auth":"dTpwOnE="}}}`, "https://registry.example/ u:p:q|\n"},
@@ -243,12 +246,14 @@ func TestReadDockerConfig(t *testing.T) {
 		{"namespace", `{"auths":{"registry.example/org":{"auth":"dTpw"}}}`, "https://registry.example/v2/org/ u:p|\n"},
 		{"words", `{"auths":{"registry.example":{"username":"u","password":"p"}}}`, "https://registry.example/ u:p|\n"},
 		{"token", `{"auths":{"registry.example":{"registrytoken":"t"}}}`, "https://registry.example/ :|t\n"},
-		{"helper keeps it", `{"auths":{"registry.example":{}},"credsStore":"desktop"}`, ""},
-		{"identity token", `{"auths":{"registry.example":{"identitytoken":"t"}}}`, ""},
+		{"helper keeps it", `{"auths":{"registry.example":{}},"credsStore":"desktop"}`, "https://registry.example/ :|\n"},
+		{"helper of one", `{"auths":{},"credHelpers":{"registry.example":"cloud-login"}}`, "https://registry.example/ :|\n"},
+		{"nobody keeps it", `{"auths":{"registry.example":{}}}`, ""},
+		{"identity token", `{"auths":{"registry.example":{"auth":"PHRva2VuPjo=","identitytoken":"t"}}}`, "https://registry.example/ <token>:t|\n"},
 		{"none", `{}`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := upstream.ReadDockerConfig(strings.NewReader(tt.in))
+			got, err := upstream.ReadDockerConfig(strings.NewReader(tt.in), overTLS)
 			if err != nil || pairs(got) != tt.want {
 				t.Errorf("ReadDockerConfig = %q, %v, want %q", pairs(got), err, tt.want)
 			}
@@ -260,8 +265,9 @@ func TestReadDockerConfig(t *testing.T) {
 		`{"auths":{"registry.example":{"auth":["` + canary + `"]}}}`,
 		`{"auths":{"https://u:` + canary + `@registry.example":{"auth":"dTpw"}}}`,
 		`{"auths":{"registry.example/a/../b":{"auth":"dTpw"}}}`,
+		`{"credHelpers":{"registry.example":"../../bin/sh"}}`,
 	} {
-		got, err := upstream.ReadDockerConfig(strings.NewReader(in))
+		got, err := upstream.ReadDockerConfig(strings.NewReader(in), overTLS)
 		if err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("ReadDockerConfig(%q) = %v, %v, want an error without secrets", in, got, err)
 		}

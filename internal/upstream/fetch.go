@@ -29,6 +29,7 @@ type ask struct {
 	keep   []string    // fields of a redirect that are put into the last answer
 	header http.Header // without Authorization
 	cred   *Credential // nil: anonymous
+	token  Secret      // of a registry, sent instead of cred; "" if it wants none
 }
 
 // Fetch implements Fetcher. Mirrors are asked before the origin; an answer of the first
@@ -148,6 +149,9 @@ func (c *Client) newAsk(res ecosystem.Resource, place string, v freshness.Valida
 		a.header.Set("If-Modified-Since", v.LastModified)
 	}
 	if cred, ok := match(c.Credentials, u); ok && res.Scope != "" && res.Scope == c.Scope(res.URL) {
+		if cred, err = cred.resolve(); err != nil {
+			return ask{}, fmt.Errorf("%w: %s: %w", ErrForbidden, Redact(place), err)
+		}
 		a.cred = &cred
 	}
 	return a, nil
@@ -158,6 +162,8 @@ func (c *Client) newAsk(res ecosystem.Resource, place string, v freshness.Valida
 func (c *Client) attempt(ctx context.Context, a ask) (*http.Response, error) {
 	at, visited := a.url, map[string]bool{}
 	kept := http.Header{}
+	a.token, _ = c.tokens.get(tokenKey(a), time.Now())
+	refused := false
 	for range maxHops + 1 {
 		// The fragment was never sent, so a loop shows in what is left.
 		visited[at.String()] = true
@@ -185,6 +191,15 @@ func (c *Client) attempt(ctx context.Context, a ask) (*http.Response, error) {
 				return nil, fmt.Errorf("%w: %s: redirected in a loop", ErrInvalid, Redact(a.url.String()))
 			}
 			at = next
+		case http.StatusUnauthorized:
+			discardBody(resp)
+			if refused || at != a.url {
+				return nil, &StatusError{URL: Redact(at.String()), Status: resp.StatusCode}
+			}
+			if a.token, err = c.authorize(ctx, a, resp); err != nil {
+				return nil, err
+			}
+			refused = true
 		default:
 			discardBody(resp)
 			wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
@@ -217,7 +232,10 @@ func (c *Client) hop(ctx context.Context, a ask, at *url.URL) (*http.Response, e
 		Method: a.method, URL: at, Host: at.Host, Header: maps.Clone(a.header),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
-	if a.cred != nil && a.cred.covers(at) {
+	switch {
+	case a.token != "" && sameOrigin(at, a.url):
+		req.Header.Set("Authorization", "Bearer "+a.token.Reveal())
+	case a.cred != nil && a.cred.covers(at) && a.cred.User != identityUser:
 		req.Header.Set("Authorization", a.cred.header())
 	}
 	return c.send(req, &c.fetching)

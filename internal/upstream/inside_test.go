@@ -3,9 +3,11 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -301,6 +303,48 @@ func FuzzPlaceOf(f *testing.F) {
 			if got := placeOf(carrier); got > want && !(prefix == "::" && carrier == netip.IPv6Loopback()) {
 				t.Errorf("placeOf(%s) = %d, but placeOf(%s) = %d", carrier, got, v4, want)
 			}
+		}
+	})
+}
+
+func TestBearer(t *testing.T) {
+	for in, want := range map[string]string{
+		`Bearer realm="https://auth.example/token",service="registry",scope="repository:a/b:pull"`: "https://auth.example/token registry repository:a/b:pull",
+		`bearer Realm = "https://auth.example/t?x=1" , service=plain, error="insufficient_scope"`:  "https://auth.example/t?x=1 plain ",
+		`Bearer service="a\"b",realm="https://auth.example/"`:                                      `https://auth.example/ a"b `,
+	} {
+		c, ok := bearer([]string{`Basic realm="x"`, in})
+		if !ok || fmt.Sprint(c.realm, " ", c.service, " ", c.scope) != want {
+			t.Errorf("bearer(%s) = %+v, %v", in, c, ok)
+		}
+	}
+	for _, in := range []string{"", "Bearer", "Basic realm=x", `Bearer realm="/token"`, `Bearer realm="https://u:p@auth.example/"`, `Bearer realm="https://auth.example/` + "\x00" + `"`} {
+		if c, ok := bearer([]string{in}); ok {
+			t.Errorf("bearer(%q) = %+v", in, c)
+		}
+	}
+}
+
+func TestKin(t *testing.T) {
+	for in, want := range map[string]bool{
+		"https://registry-1.example.com https://auth.example.com": true, "https://example.co.uk https://auth.example.co.uk": true,
+		"https://a.co.uk https://b.co.uk": false, "https://a.example https://b.example": false, "http://127.0.0.1:1 http://127.0.0.1:2": true,
+		"http://127.0.0.1 http://127.0.0.2": false, "https://a.github.io https://b.github.io": false,
+	} {
+		x, y, _ := strings.Cut(in, " ")
+		a, err1 := url.Parse(x)
+		b, err2 := url.Parse(y)
+		if err1 != nil || err2 != nil || kin(a, b) != want {
+			t.Errorf("kin(%s) = %v", in, !want)
+		}
+	}
+}
+
+func FuzzBearer(f *testing.F) {
+	f.Add(`Bearer realm="https://auth.example/token",service="registry",scope="a\"b"`)
+	f.Fuzz(func(t *testing.T, s string) {
+		if c, ok := bearer([]string{s}); ok && (c.realm.Host == "" || c.realm.User != nil) {
+			t.Errorf("bearer(%q) = %+v", s, c)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
+	"sutler/internal/ecosystem/oci"
 )
 
 // Options configure the ecosystems.
@@ -20,6 +21,7 @@ type Options struct {
 // takes what the others leave.
 func New(o Options) []ecosystem.Ecosystem {
 	return []ecosystem.Ecosystem{
+		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),

@@ -182,6 +182,10 @@ func formatResource(res ecosystem.Resource) []byte {
 			for _, r := range x {
 				fmt.Fprintf(&b, "%s: %s\n", name, r.ClaimKey())
 			}
+		case []byte:
+			if x != nil {
+				fmt.Fprintf(&b, "%s: %s\n", name, x)
+			}
 		case ecosystem.Kind:
 			fmt.Fprintf(&b, "%s: %s\n", name, x)
 		default:
@@ -206,6 +210,9 @@ func formatClaim(c ecosystem.Claim) string {
 	s := fmt.Sprintf("%s %d %s", c.Digest, c.Size, c.URL)
 	if c.Variant != "" {
 		s += " variant " + c.Variant
+	}
+	if c.Type != "" {
+		s += " type " + c.Type
 	}
 	if c.Via != "" {
 		s += " via " + c.Via

@@ -43,7 +43,11 @@ func checkProfile(t *testing.T, e ecosystem.Ecosystem) {
 	if again := e.Profile(); slices.Contains(again.Hosts, "overwritten.example") {
 		t.Error("who changes a profile changes that of others")
 	}
-	if a, b := e.Profile(), e.Profile(); !reflect.DeepEqual(a, b) {
+	a, b := e.Profile(), e.Profile()
+	for i := range min(len(a.Mounts), len(b.Mounts)) {
+		a.Mounts[i].Resolve, b.Mounts[i].Resolve = nil, nil // functions cannot be compared
+	}
+	if !reflect.DeepEqual(a, b) {
 		t.Error("Profile changes from call to call")
 	}
 }

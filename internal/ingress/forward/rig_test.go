@@ -43,6 +43,11 @@ const patience = 10 * time.Second
 // fails after its first 100 kB.
 type echo struct{}
 
+// Classify knows nothing.
+func (echo) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
+	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
+}
+
 // Serve answers "METHOD URL build".
 func (echo) Serve(_ context.Context, req ecosystem.Request) (*engine.Answer, error) {
 	if strings.HasPrefix(req.URL.Path, "/bad") {

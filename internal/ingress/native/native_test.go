@@ -25,6 +25,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // An echo answers with what it was asked.
 type echo struct{}
 
+// Classify knows nothing.
+func (echo) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
+	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
+}
+
 // Serve answers "URL base".
 func (echo) Serve(_ context.Context, req ecosystem.Request) (*engine.Answer, error) {
 	b := []byte(req.URL.String() + " " + req.Base)
