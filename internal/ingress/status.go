@@ -84,14 +84,16 @@ type dialect struct {
 	contentType string
 	body        func(status int, path, text string) any // is sent as JSON
 	permanent   int                                     // instead of 502 for bytes that are not what was promised
+	offline     int                                     // instead of 504 for what is not stored
 }
 
 // dialects has those that plain text does not serve. npm shows the member "error" of a
 // JSON body, and asks again for over two minutes after any 5xx. Clients of container
-// registries show the messages of the list that the distribution specification defines.
+// registries show the messages of the list that the distribution specification defines,
+// but only those of a 4xx.
 var dialects = map[string]dialect{
-	"npm": {"application/json", npmError, http.StatusUnprocessableEntity},
-	"oci": {"application/json", ociErrors, 0},
+	"npm": {"application/json", npmError, http.StatusUnprocessableEntity, http.StatusForbidden},
+	"oci": {"application/json", ociErrors, 0, http.StatusForbidden},
 }
 
 // npmError returns {"error": text}.
@@ -131,8 +133,11 @@ func (p *Responder) fail(w http.ResponseWriter, r *http.Request, req ecosystem.R
 	}
 	outcome := engine.Fails(err)
 	d, special := dialects[p.ecosystem(req)]
-	if special && d.permanent != 0 && outcome == engine.Bad {
+	switch {
+	case d.permanent != 0 && outcome == engine.Bad:
 		status = d.permanent
+	case d.offline != 0 && errors.Is(err, upstream.ErrOffline):
+		status = d.offline
 	}
 	h := w.Header()
 	undescribe(h)

@@ -47,7 +47,7 @@ func TestStatus(t *testing.T) {
 		{"origin asks for patience", said(503, 7*time.Second), 502, 0, "7"},
 		{"unreachable", fmt.Errorf("%w: refused", upstream.ErrUnavailable), 504, 0, ""},
 		{"untrusted", untrusted, 502, 0, ""},
-		{"offline", fmt.Errorf("%w: %w: x", upstream.ErrOffline, upstream.ErrUnavailable), 504, 0, ""},
+		{"offline", fmt.Errorf("%w: %w: x", upstream.ErrOffline, upstream.ErrUnavailable), 504, 403, ""},
 		{"too slow", context.DeadlineExceeded, 504, 0, ""},
 		{"nonsense", fmt.Errorf("%w: x", upstream.ErrInvalid), 502, 0, ""},
 		{"blocked", fmt.Errorf("%w: 127.0.0.1", upstream.ErrBlocked), 403, 0, ""},
@@ -113,5 +113,19 @@ func TestOneLine(t *testing.T) {
 		if got := oneLine(in); got != want {
 			t.Errorf("oneLine(%.20q) = %.40q (%d bytes), want %.40q", in, got, len(got), want)
 		}
+	}
+}
+
+// TestOCIErrors tells clients of container registries in the words of their specification.
+func TestOCIErrors(t *testing.T) {
+	for status, want := range map[int]string{404: "MANIFEST_UNKNOWN", 401: "UNAUTHORIZED", 403: "DENIED", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS", 502: "UNKNOWN"} {
+		b, err := json.Marshal(ociErrors(status, "/v2/a/manifests/1", "sutler: x"))
+		if text := `{"errors":[{"code":"` + want + `","message":"sutler: x"}]}`; err != nil || string(b) != text {
+			t.Errorf("%d: %s, %v; want %s", status, b, err, text)
+		}
+	}
+	b, err := json.Marshal(ociErrors(404, "/v2/a/blobs/sha256:0", "x"))
+	if err != nil || !strings.Contains(string(b), "BLOB_UNKNOWN") {
+		t.Errorf("%s, %v", b, err)
 	}
 }
