@@ -39,12 +39,14 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	switch {
 	case path == "/v2" || ok && rest == "":
 		return ping(r, known)
+	case ok && r.Base != "" && method(r, known) != nil:
+		return none, ecosystem.ErrRefused
 	case !ok || strings.Contains(path, "%"):
-		return none, e.unknown(known)
+		return none, unknown(r, known)
 	}
 	p, ok := parse(rest)
 	if !ok {
-		return none, e.unknown(known)
+		return none, unknown(r, known)
 	}
 	if err := method(r, known); err != nil {
 		return none, err
@@ -59,9 +61,9 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 }
 
 // unknown is the answer to what is no path of the protocol: passed through to a registry,
-// for search and the like.
-func (e *Ecosystem) unknown(known bool) error {
-	if known {
+// for search and the like, but not found at our own endpoint.
+func unknown(r ecosystem.Request, known bool) error {
+	if known && r.Base == "" {
 		return ecosystem.ErrBypass
 	}
 	return ecosystem.ErrUnknown

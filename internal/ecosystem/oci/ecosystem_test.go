@@ -62,9 +62,22 @@ func TestPush(t *testing.T) {
 	if !ok {
 		t.Fatal("not mounted")
 	}
-	for base, want := range map[string]error{"": ecosystem.ErrBypass, "http://127.0.0.1:7885": ecosystem.ErrBypass} {
+	for base, want := range map[string]error{"": ecosystem.ErrBypass, "http://127.0.0.1:7885": ecosystem.ErrRefused} {
 		if _, err := example().Classify(ecosystem.Request{Method: "POST", URL: u, Base: base}); err != want {
 			t.Errorf("POST at %q: %v, want %v", base, err, want)
+		}
+	}
+}
+
+// TestNoPath finds nothing at sutler's own endpoint under a path that the protocol has not.
+func TestNoPath(t *testing.T) {
+	u, ok := example().Profile().Mounts[0].URL("/v2/app/manifests/sha256:baddigeststring", "")
+	if !ok {
+		t.Fatal("not mounted")
+	}
+	for base, want := range map[string]error{"": ecosystem.ErrBypass, "http://127.0.0.1:7885": ecosystem.ErrUnknown} {
+		if _, err := example().Classify(ecosystem.Request{Method: "GET", URL: u, Base: base}); err != want {
+			t.Errorf("at %q: %v, want %v", base, err, want)
 		}
 	}
 }
