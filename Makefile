@@ -47,6 +47,10 @@ bench: build
 	$(GO) run ./bench -sutler bin/sutler -json bench.json
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/engine ./internal/ecosystem/... ./internal/blob/disk ./internal/ingress
 
+# Tables in the documentation that are made from the code; a test compares them.
+docs:
+	$(GO) test ./internal/ecosystem/all -run TestDocs -update
+
 demo: build
 	./demo/demo.sh
 

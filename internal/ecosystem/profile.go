@@ -30,6 +30,9 @@ type Profile struct {
 
 	// Verified says in one line what is verified by what, for the documentation.
 	Verified string
+	// Clients are the programs, with versions, that the end-to-end tests run against it, for
+	// the documentation; none if there are only recorded cases of their requests.
+	Clients []string
 	// Unsupported lists what does not work through the cache, for the documentation.
 	Unsupported []string
 }

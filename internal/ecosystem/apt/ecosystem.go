@@ -43,6 +43,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Env:      []ecosystem.Setting{{Name: "APT_CONFIG", Value: "{dir}/apt.conf"}},
 		Files:    []ecosystem.File{{Name: "apt.conf", Content: configuration}},
 		Verified: "OpenPGP signature of the release → SHA-256 of its indexes → SHA-256 of packages and sources",
+		Clients:  []string{"apt-get 2.6", "debootstrap"},
 		Unsupported: []string{
 			"a release signed by no known key is served as unvouched, and refused under strict policy",
 			"repositories that ask for a client certificate are tunnelled",

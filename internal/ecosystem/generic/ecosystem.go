@@ -49,6 +49,7 @@ func New(o Options) *Ecosystem {
 				"ca_certificate = {dir}/ca.pem\n",
 		}},
 		Verified: "archives by the checksum file beside them, on hosts that have one; else by TLS, and pinned to the first download",
+		Clients:  []string{"curl 7.88", "wget 1.21"},
 		Unsupported: []string{
 			"git over HTTP is passed through, not stored",
 			"URLs that carry a signature or a credential are passed through, not stored",

@@ -85,6 +85,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 			{Name: "YARN_HTTPS_PROXY", Value: "{proxy}"},
 		},
 		Verified: "tarballs by the integrity that the packument states; packuments by the registry's signatures, if all versions have one, else by TLS",
+		Clients:  []string{"npm 9, 10, 11", "pnpm 9", "yarn 1.22"},
 		Unsupported: []string{
 			"publishing, logging in, searching and auditing are passed through, never stored",
 			"yarn 2 and later need YARN_HTTPS_PROXY, which differs from build to build: inside an image build they reach the registry only where it is intercepted below the client",

@@ -1,6 +1,7 @@
 package oci_test
 
 import (
+	"net/url"
 	"testing"
 
 	"sutler/internal/ecosystem"
@@ -78,6 +79,21 @@ func TestNoPath(t *testing.T) {
 	for base, want := range map[string]error{"": ecosystem.ErrBypass, "http://127.0.0.1:7885": ecosystem.ErrUnknown} {
 		if _, err := example().Classify(ecosystem.Request{Method: "GET", URL: u, Base: base}); err != want {
 			t.Errorf("at %q: %v, want %v", base, err, want)
+		}
+	}
+}
+
+// TestLibrary completes the name of an official image on the default registry only.
+func TestLibrary(t *testing.T) {
+	m := example().Profile().Mounts[0]
+	for origin, want := range map[string]string{m.Origin: "library/debian", "https://registry.example/v2/": "debian"} {
+		u, err := url.Parse(origin + "debian/tags/list")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := example().Classify(ecosystem.Request{Method: "GET", URL: u})
+		if err != nil || res.Package != want {
+			t.Errorf("%s is about %q, %v; want %q", u, res.Package, err, want)
 		}
 	}
 }
