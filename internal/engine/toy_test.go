@@ -38,7 +38,7 @@ import (
 //	/ping          what the ecosystem itself answers
 //	/sum/NAME      artifact whose URL states its digest (NAME is the hex of its SHA-256)
 //
-// A document holds lines: "claim PATH DIGEST [VIA]", "date RFC3339", "signer NAME", "bad", "panic".
+// A document holds lines: "claim PATH DIGEST [VIA]", "read PATH" for a sibling, "date RFC3339", "signer NAME", "bad", "panic".
 type toy struct{}
 
 const toyRoot = "http://toy.test/"
@@ -99,7 +99,7 @@ func (t toy) must(path string) ecosystem.Resource {
 	return res
 }
 
-func (toy) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.Source, emit func(ecosystem.Claim) error) (ecosystem.Evidence, error) {
+func (t toy) Inspect(ctx context.Context, doc ecosystem.Body, src ecosystem.Source, emit func(ecosystem.Claim) error) (ecosystem.Evidence, error) {
 	var ev ecosystem.Evidence
 	for s := bufio.NewScanner(doc.Reader()); s.Scan(); {
 		f := strings.Fields(s.Text())
@@ -117,6 +117,10 @@ func (toy) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.Source, em
 				c.Via = toyRoot + f[3]
 			}
 			if err := emit(c); err != nil {
+				return ev, err
+			}
+		case len(f) == 2 && f[0] == "read":
+			if _, err := src.Document(ctx, t.must(f[1])); err != nil {
 				return ev, err
 			}
 		case len(f) == 1 && f[0] == "panic":
