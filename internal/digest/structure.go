@@ -13,8 +13,10 @@ import (
 
 // structures are the algorithms that need the whole file at once.
 var structures = map[string]func(r io.ReaderAt, size int64) (hexadecimal string, err error){
-	H1:    zipTree,
-	H1Mod: goMod,
+	H1:     zipTree,
+	H1Mod:  goMod,
+	APK:    apkSHA1,
+	APK256: apkSHA256,
 }
 
 // Compute returns the digest of size bytes of r in the algorithm given, as a Hasher does,
