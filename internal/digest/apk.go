@@ -97,55 +97,60 @@ type apkMember struct {
 
 // readAPKMember reads the member that starts at a place. It is one of signatures, or the
 // control member.
-func readAPKMember(r io.ReaderAt, at, size int64) (apkMember, error) {
-	in := &byteCounter{r: bufio.NewReader(io.NewSectionReader(r, at, size-at))}
-	z, err := gzip.NewReader(in)
-	if err != nil {
-		return apkMember{}, err
+func readAPKMember(r io.ReaderAt, at, size int64) (m apkMember, err error) {
+	files := 0
+	m.end, err = TarMember(io.NewSectionReader(r, at, size-at), maxAPKControl, func(h *tar.Header, content io.Reader) error {
+		files++
+		signature := strings.HasPrefix(h.Name, ".SIGN.")
+		m.signatures = m.signatures || files == 1 && signature
+		switch {
+		case h.Typeflag != tar.TypeReg || !strings.HasPrefix(h.Name, ".") || strings.Contains(h.Name, "/") || signature != m.signatures:
+			return fmt.Errorf("%.80q is no file of a control or signature member", h.Name)
+		case h.Name == ".PKGINFO" && m.info != nil:
+			return errors.New("more than one .PKGINFO")
+		case h.Name == ".PKGINFO":
+			m.info, err = io.ReadAll(content)
+			return err
+		}
+		return nil
+	})
+	m.end += at
+	if err == nil && !m.signatures && m.info == nil {
+		err = errors.New("no .PKGINFO")
 	}
-	z.Multistream(false)
-	unpacked := &io.LimitedReader{R: z, N: maxAPKControl}
-	m, err := readAPKFiles(tar.NewReader(unpacked))
-	if err != nil {
-		return m, err
-	}
-	if err := onlyZeros(unpacked); err != nil {
-		return m, err
-	}
-	if unpacked.N <= 0 {
-		return m, fmt.Errorf("a member has more than %d bytes", maxAPKControl)
-	}
-	m.end = at + in.n
-	return m, nil
+	return m, err
 }
 
-// readAPKFiles reads the files of one member.
-func readAPKFiles(t *tar.Reader) (m apkMember, err error) {
-	for files := 0; ; files++ {
+// TarMember visits the files of a tar archive in the gzip member that r starts with, and
+// returns how long the member is. The archive may go on in the next member. Anything in the
+// member that belongs to no file is an error, and so is more than limit bytes unpacked.
+func TarMember(r io.Reader, limit int64, visit func(h *tar.Header, content io.Reader) error) (length int64, err error) {
+	in := &byteCounter{r: bufio.NewReader(r)}
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return 0, err
+	}
+	z.Multistream(false)
+	unpacked := &io.LimitedReader{R: z, N: limit}
+	for t := tar.NewReader(unpacked); ; {
 		h, err := t.Next()
-		switch {
-		case errors.Is(err, io.EOF) && files == 0:
-			return m, errors.New("an empty member")
-		case errors.Is(err, io.EOF) && !m.signatures && m.info == nil:
-			return m, errors.New("no .PKGINFO")
-		case errors.Is(err, io.EOF):
-			return m, nil
-		case err != nil:
-			return m, err
+		if errors.Is(err, io.EOF) {
+			break
 		}
-		signature := strings.HasPrefix(h.Name, ".SIGN.")
-		m.signatures = m.signatures || files == 0 && signature
-		switch {
-		case h.Typeflag != tar.TypeReg || h.Name[:min(1, len(h.Name))] != "." || strings.Contains(h.Name, "/") || signature != m.signatures:
-			return m, fmt.Errorf("%.80q is no file of a control or signature member", h.Name)
-		case h.Name == ".PKGINFO" && m.info != nil:
-			return m, errors.New("more than one .PKGINFO")
-		case h.Name == ".PKGINFO":
-			if m.info, err = io.ReadAll(t); err != nil {
-				return m, err
-			}
+		if err != nil {
+			return 0, err
+		}
+		if err := visit(h, t); err != nil {
+			return 0, err
 		}
 	}
+	if err := onlyZeros(unpacked); err != nil {
+		return 0, err
+	}
+	if unpacked.N <= 0 {
+		return 0, fmt.Errorf("a member has more than %d bytes", limit)
+	}
+	return in.n, nil
 }
 
 // dataHash returns the digest that a .PKGINFO states of the data member.

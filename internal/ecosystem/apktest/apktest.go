@@ -17,6 +17,8 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,8 +123,15 @@ func (p Package) File() string { return p.Name + "-" + p.Version + ".apk" }
 func (p Package) Data(t testing.TB) []byte {
 	t.Helper()
 	var files []File
-	for name, content := range p.Files {
-		files = append(files, File{Name: name, Content: content, sum: true})
+	folders := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
+		for i, c := range name {
+			if folder := name[:i+1]; c == '/' && !folders[folder] {
+				folders[folder] = true
+				files = append(files, File{Name: folder})
+			}
+		}
+		files = append(files, File{Name: name, Content: p.Files[name], sum: true})
 	}
 	return Member(t, true, files...)
 }

@@ -1,0 +1,82 @@
+package apk
+
+import (
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+)
+
+// distributed holds the keys that Alpine's package alpine-keys installs, byte for byte: the
+// checksums in its build recipe are those of these files.
+//
+//go:embed keys/*.rsa.pub
+var distributed embed.FS
+
+// A Key is a public key as it lies in /etc/apk/keys.
+type Key struct {
+	Name string // of the file: signatures name their key by it
+	PEM  []byte
+}
+
+// CheckKey returns an error that says why a key cannot be used, if it cannot.
+func CheckKey(k Key) error {
+	_, err := parseKey(k)
+	return err
+}
+
+// publicKeys returns the keys of Alpine Linux.
+func publicKeys() []Key {
+	var keys []Key
+	names, err := fs.Glob(distributed, "keys/*")
+	for _, name := range names {
+		var b []byte
+		b, err = distributed.ReadFile(name)
+		keys = append(keys, Key{path.Base(name), b})
+	}
+	_ = err // nothing can fail in a file system that is part of the program
+	return keys
+}
+
+// A publicKey is a key that was read.
+type publicKey struct {
+	name        string
+	fingerprint string // SHA-256 of the key as PKIX
+	rsa         *rsa.PublicKey
+}
+
+// parseKey reads a key.
+func parseKey(k Key) (publicKey, error) {
+	block, _ := pem.Decode(k.PEM)
+	if block == nil {
+		return publicKey{}, errors.New("no PEM block")
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return publicKey{}, err
+	}
+	public, ok := parsed.(*rsa.PublicKey)
+	if !ok {
+		return publicKey{}, fmt.Errorf("%T is not a kind of key that signs indexes of this version", parsed)
+	}
+	return publicKey{name: k.Name, fingerprint: fmt.Sprintf("%x", sha256.Sum256(block.Bytes)), rsa: public}, nil
+}
+
+// A keyring holds the keys whose signatures count, by name. Two may have the same name.
+type keyring map[string][]publicKey
+
+// newKeyring reads keys. Those that cannot be used are left out.
+func newKeyring(keys []Key) keyring {
+	ring := keyring{}
+	for _, k := range keys {
+		if p, err := parseKey(k); err == nil {
+			ring[k.Name] = append(ring[k.Name], p)
+		}
+	}
+	return ring
+}
