@@ -38,6 +38,8 @@ func TestOrder(t *testing.T) {
 		{"https://files.example/left-pad/-/left-pad-1.3.0.tgz", "npm"},
 		{"https://files.example/tool-1.3.0.tgz", "generic"},
 		{"http://files.example/debian/dists/stable/InRelease", "apt"},
+		{"http://files.example/alpine/edge/main/x86_64/APKINDEX.tar.gz", "apk"},
+		{"http://files.example/alpine/edge/main/x86_64/zlib-1.3.1-r2.apk", "apk"},
 		{"https://other.example/tool-1.3.0.tgz", ""},
 	} {
 		if got := classify(t, list, tt.url); got != tt.want {
