@@ -50,6 +50,9 @@ type publicKey struct {
 	rsa         *rsa.PublicKey
 }
 
+// minBits is the least length of an RSA key that counts.
+const minBits = 2048
+
 // parseKey reads a key.
 func parseKey(k Key) (publicKey, error) {
 	block, _ := pem.Decode(k.PEM)
@@ -63,6 +66,9 @@ func parseKey(k Key) (publicKey, error) {
 	public, ok := parsed.(*rsa.PublicKey)
 	if !ok {
 		return publicKey{}, fmt.Errorf("%T is not a kind of key that signs indexes of this version", parsed)
+	}
+	if n := public.N.BitLen(); n < minBits {
+		return publicKey{}, fmt.Errorf("an RSA key of %d bits, want at least %d", n, minBits)
 	}
 	return publicKey{name: k.Name, fingerprint: fmt.Sprintf("%x", sha256.Sum256(block.Bytes)), rsa: public}, nil
 }
