@@ -2,6 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -257,27 +262,109 @@ func TestAPKHostile(t *testing.T) {
 
 // TestAPKClient installs with apk itself, where there is one: Alpine has it, Debian has not.
 func TestAPKClient(t *testing.T) {
+	needAPK(t)
+	r := newAPKRepo(t)
+	r.publish("1.0_git~1-r0", time.Now())
+	r.install(apkHost() + apkPath)
+}
+
+// TestAPKClient3 does so from a repository of version 3 of the format, which apk 3 makes.
+func TestAPKClient3(t *testing.T) {
+	needAPK(t)
+	r := newAPKRepo(t)
+	dir := t.TempDir()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, encode := range map[string]func() ([]byte, error){
+		dir + "/test.key":     func() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(private) },
+		r.keys + "/curve.pub": func() ([]byte, error) { return x509.MarshalPKIXPublicKey(&private.PublicKey) },
+	} {
+		der, err := encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind := map[string]string{".key": "PRIVATE KEY", ".pub": "PUBLIC KEY"}[filepath.Ext(file)]
+		write(t, file, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+	}
+	write(t, dir+"/tool/usr/bin/tool", noise("tool"))
+	write(t, dir+"/tool-doc/usr/share/doc/tool", "read this\n")
+	for name, arch := range map[string]string{"tool": "x86_64", "tool-doc": "noarch"} {
+		file := name + "-1.0-r0.apk"
+		make3 := exec.Command("apk", "mkpkg", "-F", name, "-I", "name:"+name, "-I", "version:1.0-r0", "-I", "arch:"+arch, "-o", file, "--sign-key", "test.key")
+		make3.Dir = dir
+		if out, err := make3.CombinedOutput(); err != nil {
+			t.Skipf("this apk makes no packages: %v\n%s", err, out)
+		}
+		r.putFile("/"+arch+"/"+file, dir+"/"+file)
+	}
+	index := exec.Command("apk", "--allow-untrusted", "mkndx", "-o", "Packages.adb", "--sign-key", "test.key", "tool-1.0-r0.apk", "tool-doc-1.0-r0.apk")
+	index.Dir = dir
+	if out, err := index.CombinedOutput(); err != nil {
+		t.Fatalf("apk mkndx: %v\n%s", err, out)
+	}
+	r.putFile("/x86_64/Packages.adb", dir+"/Packages.adb")
+	write(t, dir+"/repositories", "v3 "+apkHost()+apkPath+"\n")
+	r.install("", "--repositories-file", dir+"/repositories")
+}
+
+// needAPK skips the test where apk is not installed: the other tests make its requests.
+func needAPK(t *testing.T) {
+	t.Helper()
 	if _, err := exec.LookPath("apk"); err != nil {
 		t.Skip("apk is not installed; the other tests make its requests with curl")
 	}
-	r := newAPKRepo(t)
-	r.publish("1.0_git~1-r0", time.Now())
+}
+
+// putFile puts a file into the repository.
+func (r *apkRepo) putFile(path, file string) {
+	r.t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.put(path, b)
+}
+
+// install installs with apk: cold, from the store, and with the origin gone.
+func (r *apkRepo) install(repository string, options ...string) {
+	t := r.t
+	t.Helper()
+	if repository != "" {
+		options = append(options, "--repository", repository)
+	}
 	d := start(t, append(r.settings(), "POLICY_STRICT=true")...)
-	install := func() summary {
+	add := func() summary {
 		root := t.TempDir()
-		write(t, root+"/etc/apk/keys/test.rsa.pub", string(r.key.Public(t)))
-		_, s := d.through(d.dir, "apk", "--root", root, "--initdb", "--arch", "x86_64", "--no-cache", "--repository", apkHost()+apkPath, "add", "tool", "tool-doc")
+		keys, err := filepath.Glob(r.keys + "/*.pub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range keys {
+			b, err := os.ReadFile(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, root+"/etc/apk/keys/"+filepath.Base(k), string(b))
+		}
+		command := append([]string{"apk", "--root", root, "--initdb", "--arch", "x86_64", "--no-cache"}, options...)
+		_, s := d.through(d.dir, append(command, "add", "tool", "tool-doc")...)
 		if _, err := os.Stat(root + "/usr/bin/tool"); err != nil {
 			t.Error(err)
 		}
 		return s
 	}
-	if s := install(); s.Files != 3 || s.Verified != 3 || s.Tunnelled > 0 {
+	if s := add(); s.Files != 3 || s.Verified != 3 || s.Tunnelled > 0 {
 		t.Errorf("cold: %+v", s)
 	}
-	install().allFromStore(t, 1)
+	asked := r.hits.Load()
+	add().allFromStore(t, 1)
+	if n := r.hits.Load() - asked; n > 0 {
+		t.Errorf("warm: %d requests to the origin", n)
+	}
 	d.stop()
 	d.set("UPSTREAM_OFFLINE=true")
 	d.serve()
-	install().allFromStore(t, 1)
+	add().allFromStore(t, 1)
 }

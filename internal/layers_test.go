@@ -15,12 +15,14 @@ import (
 // layers lists, for each package, the packages of this module that it may import. A
 // package that is missing here fails the test, so that a new one is a decision.
 var layers = map[string]string{
-	"digest":      "",
-	"freshness":   "",
-	"database":    "",
-	"metrics":     "",
-	"ecosystem":   "digest",
-	"ecosystem/*": "digest ecosystem",
+	"adb":           "",
+	"digest":        "adb",
+	"freshness":     "",
+	"database":      "",
+	"metrics":       "",
+	"ecosystem":     "digest",
+	"ecosystem/*":   "digest ecosystem",
+	"ecosystem/apk": "digest ecosystem adb",
 	// the only one that names the ecosystems
 	"ecosystem/all": "ecosystem ecosystem/apk ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/generic",
 	"blob":          "digest",

@@ -2,11 +2,14 @@ package digest_test
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/sha1" //nolint:gosec // the format's own
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -107,3 +110,39 @@ const shattered = "" +
 	"8f029ab621b2560ff9ca67cca8c7f85ba84c79030c2b3de218f86db3a90901d5df45c14f26fedfb3" +
 	"dc38e96ac22fe7bd728f0e45bce046d23c570feb141398bb552ef5a0a82be331fea48037b8b5d71f" +
 	"0e332edf93ac3500eb4ddc0decc1a864790c782c76215660dd309791d06bd0af3f98cda4bc4629b1"
+
+// TestADB compares with what apk mkndx says of a package that apk mkpkg made.
+func TestADB(t *testing.T) {
+	file, err := base64.StdEncoding.DecodeString(packageADB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := digest.Digest("adb:2273e2f93f6fbdbf74d1431cd33bea6d710b6609bae1074f6f474d21655ded20")
+	got, err := digest.Compute(digest.ADB, bytes.NewReader(file), int64(len(file)))
+	if got != want || err != nil || !got.Strong() {
+		t.Errorf("Compute = %q, %v; want %q", got, err, want)
+	}
+	plain, err := io.ReadAll(flate.NewReader(bytes.NewReader(file[len("ADBd"):])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const signature, end = 532, 622 // the content of its signature, which the digest does not cover
+	for i := range plain {
+		plain[i] ^= 0x10
+		got, err := digest.Compute(digest.ADB, bytes.NewReader(plain), int64(len(plain)))
+		if covered := i < signature || i >= end; covered == (err == nil && got == want) || err != nil && !errors.Is(err, digest.ErrMismatch) {
+			t.Errorf("with byte %d changed: %q, %v", i, got, err)
+		}
+		plain[i] ^= 0x10
+	}
+}
+
+// packageADB is that package: two files, an empty one and a link, made with apk 3.0.6.
+const packageADB = "" +
+	"QURCZHN0cdIrSM5O52BiAIMfjAwPWEry83PYDPUMdIsM2CoszOLNTFiK8vNLWIDybxkZBKQZGBpAmBmihUGBgeEBc3JauoJvkO27" +
+	"7BMHq+w0TAuCcnvzLl98e4v9qN2Uo3Ge0vsrmM2BagX9GbNB5ixBMocNyLcB0hlAc4ByAilAIx2AfNbU3IKSSoXHG444zfgjIzLr" +
+	"95cTM/N3qqivc3ySMnuyz5KpM6UrgnaEMoD0T4DqZ4DqnwZyX2pJMsiNFUDxHRCzGS4AxUHuvQJyc2lxEUj+A1SMJSczL5uNYQHI" +
+	"+yC1/5HcyA7yKCNDAw8jwo0gIVagmMIK9lxbjUtyTIzaCq++3/4ewrlMvdDEeYLqp6bHGY8NovYD1YHcyAF1IxdUvwVQLzvQDfpJ" +
+	"mXkgd8gAzY6BmM9QwghxUw2QLzJrjvxnrUVRP5f0BD3MvnFnXRr3nmygGl6omUC6YQZQPcg9IgwQGhvgA9rLCqQNgOYCA+rBFyDu" +
+	"AJoPsnsDkH4CxHEMDA4MLH8F7nt8KL06V447RPWUSeIDAzcmRYaND5ut1r5ddqfu1O1d8X3Sr4u7S2+lvPWfbr705RLZqmVOQCXX" +
+	"Hn8++/NN9eRDrG9U1mQKbXvtuzRlxaxHuVEvNX4mtyV4AB0AdB8TOCgZGIBJhksMyAf5FySmrAgKCf3iDGAAAQA="

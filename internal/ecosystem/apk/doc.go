@@ -23,8 +23,16 @@
 // They are not verified, because the index says which package it means and a signature of the
 // package says only that it was right at some time. Stored bytes are pinned by their SHA-256.
 //
+// Version 3 has Packages.adb instead, and packages that are one file of another kind, by the
+// same names: a tree of values first, then signatures of it, then the contents of files (see
+// package adb). Signatures name their key by its id, and may be ECDSA. The index states the
+// SHA-256 of a package's tree, and the tree a SHA-256 or SHA-512 of each file: [digest.ADB].
+// Only signatures are not covered, as above.
+//
 // Not verified: an index signed by no known key (TLS vouches for it, plain HTTP nobody), what
-// an index says besides size and digest, and packages that no index lists.
+// an index says besides size and digest, packages that no index lists, and those of an index
+// of version 3 that names them by a pattern of its own. Such an index has no date either, so
+// an older one is not told from a newer one.
 //
 // Specification: apk-v2(5), apk-v3(5), apk-repositories(5), apk-keys(5), apk-package(5) and
 // https://wiki.alpinelinux.org/wiki/Apk_spec.

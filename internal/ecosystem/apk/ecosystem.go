@@ -63,10 +63,11 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Title:    "apk (Alpine, Wolfi, OpenWrt)",
 		Hosts:    append(publicHosts(), e.names...),
 		Mounts:   []ecosystem.Mount{{Path: "/apk/{host}/", Origin: "http://{host}/"}},
-		Verified: "RSA signature of the index → SHA-1, looked through for collisions, of a package's control member → SHA-256 of its data",
+		Verified: "signature of the index → digest of a package's control member (its SHA-1, looked through for collisions) or tree → SHA-256 of its data",
 		Unsupported: []string{
 			"an index signed by no known key counts as vouched for by TLS; over plain HTTP it is unvouched, and refused under strict policy",
 			"packages of the first version of the format, which state no digest of their data, are refused",
+			"packages of an index of version 3 that names them by a pattern of its own are unvouched",
 		},
 	}
 }

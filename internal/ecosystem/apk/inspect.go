@@ -34,10 +34,11 @@ func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, _ ecosystem
 	in.base = in.location.base()
 	disk := &faulty{ReaderAt: doc.ReaderAt}
 	doc.ReaderAt = disk
+	read := in.index
 	if name != index2 {
-		return ecosystem.Evidence{}, nil
+		read = in.index3
 	}
-	evidence, err := in.index(ctx, e.keys, doc)
+	evidence, err := read(ctx, e.keys, doc)
 	switch {
 	case disk.err != nil:
 		return evidence, disk.err
@@ -99,14 +100,14 @@ func (in *inspection) index(ctx context.Context, keys keyring, doc ecosystem.Bod
 func (in *inspection) list(ctx context.Context, r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
-	var rec record
+	rec := record{size: -1}
 	for lines.Scan() {
 		line := lines.Text()
 		if line == "" {
 			if err := in.claim(ctx, rec); err != nil {
 				return err
 			}
-			rec = record{}
+			rec = record{size: -1}
 			continue
 		}
 		if err := rec.field(line); err != nil {
@@ -123,7 +124,7 @@ func (in *inspection) list(ctx context.Context, r io.Reader) error {
 type record struct {
 	name, version, arch string
 	digest              digest.Digest
-	size                string
+	size                int64 // -1 if it is not stated
 }
 
 // field reads one line.
@@ -142,7 +143,9 @@ func (r *record) field(line string) (err error) {
 	case 'A':
 		r.arch = value
 	case 'S':
-		r.size = value
+		if r.size, err = strconv.ParseInt(value, 10, 64); err != nil || r.size < 0 {
+			return fmt.Errorf("%.60q is no size", value)
+		}
 	}
 	return err
 }
@@ -178,14 +181,7 @@ func (in *inspection) claim(ctx context.Context, r record) error {
 	if !ok || r.name == "" || r.version == "" {
 		return fmt.Errorf("%.60q in version %.60q is no package", r.name, r.version)
 	}
-	c := ecosystem.Claim{URL: in.origin + in.dir + file, Digest: r.digest, Size: -1}
-	if r.size != "" {
-		size, err := strconv.ParseInt(r.size, 10, 64)
-		if err != nil || size < 0 {
-			return fmt.Errorf("%.60q is no size", r.size)
-		}
-		c.Size = size
-	}
+	c := ecosystem.Claim{URL: in.origin + in.dir + file, Digest: r.digest, Size: r.size}
 	if in.failed = in.emit(c); in.failed != nil || r.arch == "" {
 		return in.failed
 	}

@@ -1,8 +1,10 @@
 package apk
 
 import (
+	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"embed"
 	"encoding/pem"
@@ -43,15 +45,17 @@ func publicKeys() []Key {
 	return keys
 }
 
+// minBits is the least length of an RSA key that counts.
+const minBits = 2048
+
 // A publicKey is a key that was read.
 type publicKey struct {
 	name        string
-	fingerprint string // SHA-256 of the key as PKIX
+	id          [16]byte // how signatures of version 3 name it
+	fingerprint string   // SHA-256 of the key as PKIX
 	rsa         *rsa.PublicKey
+	ecdsa       *ecdsa.PublicKey // if it is no RSA key; then it signs only indexes of version 3
 }
-
-// minBits is the least length of an RSA key that counts.
-const minBits = 2048
 
 // parseKey reads a key.
 func parseKey(k Key) (publicKey, error) {
@@ -63,26 +67,47 @@ func parseKey(k Key) (publicKey, error) {
 	if err != nil {
 		return publicKey{}, err
 	}
-	public, ok := parsed.(*rsa.PublicKey)
-	if !ok {
-		return publicKey{}, fmt.Errorf("%T is not a kind of key that signs indexes of this version", parsed)
+	p := publicKey{name: k.Name, fingerprint: fmt.Sprintf("%x", sha256.Sum256(block.Bytes))}
+	var raw []byte
+	switch public := parsed.(type) {
+	case *rsa.PublicKey:
+		if n := public.N.BitLen(); n < minBits {
+			return p, fmt.Errorf("an RSA key of %d bits, want at least %d", n, minBits)
+		}
+		p.rsa, raw = public, x509.MarshalPKCS1PublicKey(public)
+	case *ecdsa.PublicKey:
+		p.ecdsa = public
+		if raw, err = public.Bytes(); err != nil {
+			return p, err
+		}
+	default:
+		return p, fmt.Errorf("%T is no kind of key that signs indexes", parsed)
 	}
-	if n := public.N.BitLen(); n < minBits {
-		return publicKey{}, fmt.Errorf("an RSA key of %d bits, want at least %d", n, minBits)
-	}
-	return publicKey{name: k.Name, fingerprint: fmt.Sprintf("%x", sha256.Sum256(block.Bytes)), rsa: public}, nil
+	sum := sha512.Sum512(raw)
+	p.id = [16]byte(sum[:])
+	return p, nil
 }
 
-// A keyring holds the keys whose signatures count, by name. Two may have the same name.
-type keyring map[string][]publicKey
+// A keyring holds the keys whose signatures count. Two may have the same name.
+type keyring []publicKey
 
 // newKeyring reads keys. Those that cannot be used are left out.
 func newKeyring(keys []Key) keyring {
-	ring := keyring{}
+	var ring keyring
 	for _, k := range keys {
 		if p, err := parseKey(k); err == nil {
-			ring[k.Name] = append(ring[k.Name], p)
+			ring = append(ring, p)
 		}
 	}
 	return ring
+}
+
+// named returns the RSA keys of that name.
+func (k keyring) named(name string) (found []publicKey) {
+	for _, p := range k {
+		if p.name == name && p.rsa != nil {
+			found = append(found, p)
+		}
+	}
+	return found
 }

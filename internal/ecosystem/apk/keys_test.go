@@ -55,7 +55,7 @@ func TestKeyring(t *testing.T) {
 		Key{"short", file(t, &short.PublicKey)}, Key{"curve", file(t, &curve.PublicKey)},
 		Key{"text", []byte("no key")}, Key{"empty", []byte("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")}))
 	for name, want := range map[string]int{"a": 1, publicKeys()[0].Name: 2, publicKeys()[1].Name: 1, "short": 0, "curve": 0, "text": 0, "empty": 0} {
-		if got := len(ring[name]); got != want {
+		if got := len(ring.named(name)); got != want {
 			t.Errorf("%d keys named %s, want %d", got, name, want)
 		}
 	}

@@ -85,7 +85,7 @@ func readSignature(h *tar.Header, content io.Reader) (*signature, error) {
 func (k keyring) verify(found []signature, signed *io.SectionReader) (signer, note string, err error) {
 	note = "not signed"
 	for _, s := range found {
-		keys := k[s.key]
+		keys := k.named(s.key)
 		if len(keys) == 0 {
 			note = fmt.Sprintf("signed by no known key, but by %.100q", s.key)
 			continue
