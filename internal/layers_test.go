@@ -15,14 +15,16 @@ import (
 // layers lists, for each package, the packages of this module that it may import. A
 // package that is missing here fails the test, so that a new one is a decision.
 var layers = map[string]string{
-	"digest":      "",
-	"freshness":   "",
-	"database":    "",
-	"metrics":     "",
-	"ecosystem":   "digest",
-	"ecosystem/*": "digest ecosystem",
+	"adb":           "",
+	"digest":        "adb",
+	"freshness":     "",
+	"database":      "",
+	"metrics":       "",
+	"ecosystem":     "digest",
+	"ecosystem/*":   "digest ecosystem",
+	"ecosystem/apk": "digest ecosystem adb",
 	// the only one that names the ecosystems
-	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/generic",
+	"ecosystem/all": "ecosystem ecosystem/apk ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/generic",
 	"blob":          "digest",
 	"blob/*":        "digest blob blob/blobtest",
 	"index":         "digest ecosystem freshness",
@@ -44,7 +46,7 @@ var layers = map[string]string{
 	"settings":      "ecosystem",
 	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
-		"ecosystem/apt ecosystem/generic ecosystem/oci digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
+		"ecosystem/apk ecosystem/apt ecosystem/generic ecosystem/oci digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 
 // closed lists packages of the standard library that an ecosystem must not reach directly.

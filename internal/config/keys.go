@@ -80,6 +80,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return choiceValue{&c.Policy.UnknownHosts, []string{Tunnel, Refuse}} }},
 		{"apt.keyrings", "folder with further keyrings (.gpg, .asc)",
 			func(c *Config) value { return stringValue{&c.Apt.Keyrings} }},
+		{"apk.keys", "folder with further public keys of apk repositories (.rsa.pub)",
+			func(c *Config) value { return stringValue{&c.Apk.Keys} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

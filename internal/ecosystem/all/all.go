@@ -3,6 +3,7 @@ package all
 
 import (
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/apk"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
@@ -12,6 +13,7 @@ import (
 // Options configure the ecosystems.
 type Options struct {
 	Apt apt.Options
+	Apk []apk.Key // further public keys
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -23,6 +25,7 @@ func New(o Options) []ecosystem.Ecosystem {
 	return []ecosystem.Ecosystem{
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
+		apk.New(apk.Options{Keys: o.Apk, Hosts: o.Hosts[apk.Name]}),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
