@@ -23,6 +23,7 @@ type Config struct {
 	Upstream  Upstream
 	Policy    Policy
 	Apt       Apt
+	RubyGems  RubyGems
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
@@ -71,6 +72,11 @@ const (
 // Apt configures the ecosystem of that name.
 type Apt struct {
 	Keyrings string // directory with further keyrings, "" for none
+}
+
+// RubyGems configures the ecosystem of that name.
+type RubyGems struct {
+	Legacy bool // lets clients have the index without checksums
 }
 
 // Intercept says which TLS connections are opened with the local CA.

@@ -80,6 +80,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return choiceValue{&c.Policy.UnknownHosts, []string{Tunnel, Refuse}} }},
 		{"apt.keyrings", "folder with further keyrings (.gpg, .asc)",
 			func(c *Config) value { return stringValue{&c.Apt.Keyrings} }},
+		{"rubygems.legacy", "let clients have the index without checksums (gem fetch, gem search, gem update)",
+			func(c *Config) value { return boolValue{&c.RubyGems.Legacy} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

@@ -8,11 +8,13 @@ import (
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/rubygems"
 )
 
 // Options configure the ecosystems.
 type Options struct {
-	Apt apt.Options
+	Apt      apt.Options
+	RubyGems rubygems.Options // without its Hosts
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -26,6 +28,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
 		cargo.New(cargo.Options{Hosts: o.Hosts[cargo.Name]}),
+		rubygems.New(rubygems.Options{Hosts: o.Hosts[rubygems.Name], Legacy: o.RubyGems.Legacy}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }

@@ -2,7 +2,9 @@ package cargo_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,5 +67,29 @@ func TestLimits(t *testing.T) {
 		if !errors.Is(err, ecosystem.ErrInvalid) {
 			t.Errorf("%s of %d bytes: %v", address, len(text), err)
 		}
+	}
+}
+
+// config is a Source whose config.json has these bytes.
+type config string
+
+// Document returns the bytes.
+func (c config) Document(_ context.Context, res ecosystem.Resource) (ecosystem.Body, error) {
+	return ecosystem.Body{Resource: res, ReaderAt: strings.NewReader(string(c)), Size: int64(len(c))}, nil
+}
+
+// TestPublic checks that the public index vouches for crates on the host that has them, and
+// for those that the API redirects to it.
+func TestPublic(t *testing.T) {
+	index, crates, site := public(example())
+	src := config(`{"dl":"` + crates + `crates","api":"` + strings.TrimSuffix(site, "/") + `"}`)
+	var got []string
+	_, err := example().Inspect(t.Context(), body(t, index+"in/ne/inner", line("1.0.0", "")), src, func(c ecosystem.Claim) error {
+		got = append(got, c.URL)
+		return nil
+	})
+	want := []string{crates + "crates/inner/1.0.0/download", crates + "crates/inner/inner-1.0.0.crate", site + "api/v1/crates/inner/1.0.0/download"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("claims about %q, %v, want %q", got, err, want)
 	}
 }
