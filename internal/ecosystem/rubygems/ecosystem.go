@@ -14,7 +14,7 @@ const Name = "rubygems"
 // Floors: how long a document counts as fresh whatever its origin says. That of an info
 // file is shorter, so that it is seldom older than the list that sends clients to it.
 const (
-	listFloor = time.Minute
+	listFloor = 2 * time.Minute
 	infoFloor = 30 * time.Second
 	specFloor = 24 * time.Hour // the gemspec of a version never changes
 )

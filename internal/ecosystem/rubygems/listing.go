@@ -3,7 +3,6 @@ package rubygems
 import (
 	"bufio"
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -97,12 +96,9 @@ func checkList(doc ecosystem.Body) error {
 		if !versions {
 			return check(validName(line), line)
 		}
-		f := strings.Split(line, " ")
-		if len(f) != 3 || !validName(f[0]) || len(f[2]) != 32 {
-			return check(false, line)
-		}
-		_, err := hex.DecodeString(f[2])
-		return check(err == nil, line)
+		name, rest, _ := strings.Cut(line, " ")
+		released, sum, ok := strings.Cut(rest, " ")
+		return check(ok && validName(name) && released != "" && len(sum) == 32 && strings.Trim(sum, "0123456789abcdefABCDEF") == "", line)
 	})
 }
 

@@ -16,7 +16,6 @@ const (
 )
 
 var (
-	namePattern     = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 	versionPattern  = regexp.MustCompile(`^[0-9]+(\.[0-9A-Za-z]+)*$`)
 	platformPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
 )
@@ -46,7 +45,17 @@ func validVersion(s string) bool {
 
 // validName reports whether s can be the name of a gem, or of its file without the ending.
 func validName(s string) bool {
-	return namePattern.MatchString(s) && s[0] != '.' && s[0] != '-' && len(s) <= maxName
+	if s == "" || s[0] == '.' || s[0] == '-' || len(s) > maxName {
+		return false
+	}
+	for _, c := range []byte(s) { // a list has 200,000 names: a pattern takes ten times as long
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
