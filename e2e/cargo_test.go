@@ -117,6 +117,32 @@ func TestCargo(t *testing.T) {
 	s.allFromStore(t, 1)
 }
 
+// TestCargoToken fetches from a registry that wants a token: cargo is told so by the
+// registry's own 401, and what it gets with its token is not stored.
+func TestCargoToken(t *testing.T) {
+	need(t, cargoProgram, "/usr/bin/rustc")
+	const origin, token = "http://rust.example/", "secret-of-one-client"
+	r := &crateRegistry{newShelf(t), "/crates/", map[string]string{}}
+	r.token = token
+	r.put("/index/config.json", []byte(`{"dl":"`+origin+`crates","auth-required":true}`))
+	d := start(t, r.settings(map[string]string{origin: "/"})...)
+	project := crateProject(t, "inner", "1.0.0")
+	d.must(project, nil, "env", cargoLine(t, "", "package", "--no-verify", "--allow-dirty", "--quiet")[1:]...)
+	r.publish(t, project, "inner", "1.0.0", "")
+	app := crateProject(t, "app", "1.0.0", `inner = { version = "1", registry = "mine" }`)
+	config := "[registries.mine]\nindex = \"sparse+" + origin + "index/\"\ntoken = \"" + token + "\"\ncredential-provider = [\"cargo:token\"]\n"
+	for range 2 {
+		_, s := d.through(app, cargoLine(t, config, "fetch")...)
+		if l, ok := s.served("/inner/1.0.0/download"); !ok || l.Outcome != "bypass" {
+			t.Errorf("with the token: %+v", s.Lines)
+		}
+	}
+	without := strings.Replace(config, token, "other", 1)
+	if got := d.run(app, nil, binary, append([]string{"exec", "--"}, cargoLine(t, without, "fetch")...)...); got.code == 0 {
+		t.Error("another token was as good")
+	}
+}
+
 // TestCargoElsewhere fetches from a registry that nobody configured, over plain HTTP.
 func TestCargoElsewhere(t *testing.T) {
 	need(t, cargoProgram, "/usr/bin/rustc")

@@ -117,7 +117,7 @@ func (s summary) served(end string) (line, bool) {
 // TestBundler installs gems: cold, warm, after a change of the list, from a hostile origin,
 // at the native endpoint, with the origin gone.
 func TestBundler(t *testing.T) {
-	need(t, "gem", "bundle")
+	need(t, "gem", "bundle", "curl")
 	g := newGemServer(t)
 	places := map[string]string{}
 	for _, h := range rubygems.New(rubygems.Options{}).Profile().Hosts {
@@ -149,6 +149,7 @@ func TestBundler(t *testing.T) {
 			t.Errorf("warm: the origin was asked for %s", path)
 		}
 	}
+	g.tail(t, d)
 	g.grow(t, d, first)
 	g.native(t, d)
 
@@ -185,6 +186,24 @@ func (g *gemServer) grow(t *testing.T, d *daemon, c rubyClient) {
 	_, s := d.through(c.app(), c.bundle("update")...)
 	if l, ok := s.served("/inner-1.1.0.gem"); !ok || l.Trust != "stated" {
 		t.Errorf("healed: %+v", s.Lines)
+	}
+}
+
+// tail asks for parts of the list as Bundler does: a validator that holds goes before a
+// range, and the fields by which Bundler checks what it has are those of the whole.
+func (g *gemServer) tail(t *testing.T, d *daemon) {
+	t.Helper()
+	etag := fmt.Sprintf(`"%x"`, md5.Sum([]byte(g.versions)))
+	for validator, want := range map[string]string{etag: "304 0", `"other"`: "206 10"} {
+		r, _ := d.through(d.dir, "curl", "-fsS", "-D", "head", "-o", "body", "-w", "%{http_code} %{size_download}", "-H", "If-None-Match: "+validator,
+			"-H", fmt.Sprintf("Range: bytes=%d-", len(g.versions)-10), g.site+"/versions")
+		head, err := os.ReadFile(d.dir + "/head")
+		if err != nil || r.out != want || !strings.Contains(string(head), etag) {
+			t.Errorf("If-None-Match %s: %s, %v, want %s\n%s", validator, r.out, err, want, head)
+		}
+		if strings.HasPrefix(want, "206") && !strings.Contains(strings.ToLower(string(head)), "repr-digest: sha-256=:") {
+			t.Errorf("no Repr-Digest in\n%s", head)
+		}
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 // A shelf is an origin on loopback, behind TLS, whose files a test puts there and changes.
 type shelf struct {
 	*httptest.Server
-	ca string // file with its certificate
+	ca    string // file with its certificate
+	token string // what clients must say in Authorization, "" for nothing
 
 	mu    sync.Mutex
 	files map[string][]byte
@@ -43,6 +44,11 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	made := s.made[r.URL.Path]
 	s.asked = append(s.asked, r.URL.Path)
 	s.mu.Unlock()
+	if s.token != "" && r.Header.Get("Authorization") != s.token {
+		w.Header().Set("WWW-Authenticate", "Cargo")
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if !ok {
 		http.NotFound(w, r)
 		return
