@@ -12,8 +12,11 @@ import (
 const clientName = "cargo"
 
 // minShape is the least length of a name that an index path repeats: /ab/cd/abcdef can be
-// nothing else, /1/a can.
-const minShape = 3
+// nothing else, /1/a can. Names of minDigest hexadecimal digits are of a store of blobs.
+const (
+	minShape  = 3
+	minDigest = 32
+)
 
 // Classify reports which resource a request asks for. On hosts that are no known registry
 // crates and index files are recognised by their paths, and config.json if cargo asks for
@@ -38,7 +41,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		return none, other
 	}
 	origin := r.URL.Scheme + "://" + canonicalHost(r.URL)
-	res, ok := e.crate(r.URL, origin, segments)
+	res, ok := e.crate(r, origin, segments)
 	if !ok {
 		res, ok = e.index(r, origin, segments)
 	}
@@ -104,12 +107,17 @@ func (e *Ecosystem) index(r ecosystem.Request, origin string, segments []string)
 	switch {
 	case known && !slices.Contains(e.bases(r.URL), at):
 		return none, false
-	case named && (known || len(name) >= minShape):
+	case named && (known || isShape(name)):
 		return indexFile(origin+at, name), true
 	case !named && (known || strings.HasPrefix(r.Client, clientName)):
 		return config(origin + at), true
 	}
 	return none, false
+}
+
+// isShape reports whether a name makes the path of its index file unmistakable.
+func isShape(name string) bool {
+	return len(name) >= minShape && (len(name) < minDigest || strings.Trim(name, "0123456789abcdef") != "")
 }
 
 // bases returns the paths of the indexes known to lie on the host of u.
@@ -140,10 +148,16 @@ func config(base string) ecosystem.Resource {
 }
 
 // crate classifies the two usual shapes of a download: …/{crate}/{version}/download and
-// …/{crate}-{version}.crate.
-func (e *Ecosystem) crate(u *url.URL, origin string, segments []string) (ecosystem.Resource, bool) {
+// …/{crate}-{version}.crate. Others have downloads of the first shape too: on hosts that are
+// not known it counts below a folder crates/, or if cargo asks.
+func (e *Ecosystem) crate(r ecosystem.Request, origin string, segments []string) (ecosystem.Resource, bool) {
+	u := r.URL
 	name, version, base, ok := cutCrate(segments)
-	if !ok || strings.EqualFold(u.Hostname(), publicIndex) || len(name) < minShape && !e.knows(u) {
+	if !ok || strings.EqualFold(u.Hostname(), publicIndex) {
+		return ecosystem.Resource{}, false
+	}
+	plain := strings.HasSuffix(u.Path, ".crate") || len(base) > 0 && base[len(base)-1] == "crates" || strings.HasPrefix(r.Client, clientName)
+	if !e.knows(u) && !(plain && isShape(name)) {
 		return ecosystem.Resource{}, false
 	}
 	res := ecosystem.Resource{

@@ -163,11 +163,22 @@ func TestClassifyOthers(t *testing.T) {
 	}
 }
 
-// TestConfigElsewhere checks that config.json is only cargo's where cargo asks for it.
-func TestConfigElsewhere(t *testing.T) {
-	r := request(t, "GET", "https://mirror.example/config.json")
-	r.Client = "curl/8.0"
-	if res, err := example().Classify(r); !errors.Is(err, ecosystem.ErrUnknown) {
-		t.Errorf("Classify = %s, %v", res.URL, err)
+// TestElsewhere checks what is cargo's on any host if cargo asks for it, and what is
+// whoever asks.
+func TestElsewhere(t *testing.T) {
+	for path, want := range map[string]bool{
+		"config.json":                                  false,
+		"v1/modules/a/b/aws/0.1.0/download":            false, // a module of another registry
+		"files/1.2.3/download":                         false,
+		"api/v1/crates/serde/1.0.0/download":           true,
+		"x/serde-1.0.0.crate":                          true,
+		"x/se/rd/serde":                                true,
+		"x/ab/cd/abcd0123456789abcdef0123456789abcdef": false, // a blob
+	} {
+		r := request(t, "GET", "https://mirror.example/"+path)
+		r.Client = "curl/8.0"
+		if res, err := example().Classify(r); (err == nil) != want {
+			t.Errorf("Classify(%s) = %s, %v", path, res.URL, err)
+		}
 	}
 }

@@ -73,7 +73,7 @@ func (e *Ecosystem) claimed(res ecosystem.Resource, places []string, r release) 
 		if err != nil {
 			continue
 		}
-		crate, err := e.Classify(ecosystem.Request{Method: "GET", URL: u})
+		crate, err := e.Classify(ecosystem.Request{Method: "GET", URL: u, Client: clientName})
 		if err != nil || crate.Package != r.name || crate.Version != r.version || slices.Contains(out, crate.URL) {
 			continue
 		}
