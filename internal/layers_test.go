@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// layers lists, for each package, the packages of this module that it may import. A
-// package that is missing here fails the test, so that a new one is a decision.
+// layers lists, for each package, the packages of this module that it may import; "x/*"
+// stands for all directly below x. A package that is missing here fails the test, so that a new one is a decision.
 var layers = map[string]string{
 	"adb":           "",
 	"digest":        "adb",
@@ -24,7 +24,7 @@ var layers = map[string]string{
 	"ecosystem/*":   "digest ecosystem",
 	"ecosystem/apk": "digest ecosystem adb",
 	// the only one that names the ecosystems
-	"ecosystem/all": "ecosystem ecosystem/apk ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/generic",
+	"ecosystem/all": "ecosystem ecosystem/*",
 	"blob":          "digest",
 	"blob/*":        "digest blob blob/blobtest",
 	"index":         "digest ecosystem freshness",
@@ -46,7 +46,7 @@ var layers = map[string]string{
 	"settings":      "ecosystem",
 	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
-		"ecosystem/apk ecosystem/apt ecosystem/generic ecosystem/oci digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
+		"ecosystem/* digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 
 // closed lists packages of the standard library that an ecosystem must not reach directly.
@@ -76,7 +76,7 @@ func TestLayers(t *testing.T) {
 		for _, imp := range pkg.Imports {
 			if in, ok := strings.CutPrefix(imp, "sutler/internal/"); ok {
 				imports[dir] = append(imports[dir], in)
-				if !slices.Contains(strings.Fields(allowed), in) {
+				if may := strings.Fields(allowed); !slices.Contains(may, in) && !slices.Contains(may, path.Dir(in)+"/*") {
 					t.Errorf("%s imports %s", dir, in)
 				}
 			}

@@ -24,6 +24,7 @@ type Config struct {
 	Policy    Policy
 	Apt       Apt
 	Apk       Apk
+	RubyGems  RubyGems
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
@@ -77,6 +78,11 @@ type Apt struct {
 // Apk configures the ecosystem of that name.
 type Apk struct {
 	Keys string // directory with further public keys, "" for none
+}
+
+// RubyGems configures the ecosystem of that name.
+type RubyGems struct {
+	Legacy bool // lets clients have the index without checksums
 }
 
 // Intercept says which TLS connections are opened with the local CA.

@@ -82,6 +82,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return stringValue{&c.Apt.Keyrings} }},
 		{"apk.keys", "folder with further public keys of apk repositories (.rsa.pub)",
 			func(c *Config) value { return stringValue{&c.Apk.Keys} }},
+		{"rubygems.legacy", "let clients have the index without checksums (gem fetch, gem search, gem update)",
+			func(c *Config) value { return boolValue{&c.RubyGems.Legacy} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

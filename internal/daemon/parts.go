@@ -24,6 +24,7 @@ import (
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/rubygems"
 	"sutler/internal/engine"
 	"sutler/internal/gc"
 	indexsqlite "sutler/internal/index/sqlite"
@@ -93,7 +94,9 @@ func (d *process) openEcosystems() error {
 		name, host, _ := strings.Cut(h, "=")
 		hosts[name] = append(hosts[name], host)
 	}
-	d.ecosystems = all.New(all.Options{Apt: apt.Options{Keyrings: rings}, Apk: keys, Hosts: hosts})
+	d.ecosystems = all.New(all.Options{
+		Apt: apt.Options{Keyrings: rings}, Apk: keys, RubyGems: rubygems.Options{Legacy: d.config.RubyGems.Legacy}, Hosts: hosts,
+	})
 	for _, e := range d.ecosystems {
 		d.profiles = append(d.profiles, e.Profile())
 		delete(hosts, d.profiles[len(d.profiles)-1].Name)

@@ -78,7 +78,7 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		res.Hold = true
 	case "field":
 		res.Kind, res.Floor, res.Keep, res.Probe, res.Anonymous = ecosystem.Document, time.Minute, []string{"X-Commit"}, "X-Digest", true
-		res.Header = []ecosystem.Setting{{Name: "X-Sum", Value: "sha256:{sha256}"}, {Name: "ETag", Value: `"{md5}"`}}
+		res.Header = []ecosystem.Setting{{Name: "X-Sum", Value: "sha256:{sha256}"}, {Name: "Repr-Digest", Value: "sha-256=:{sha256-base64}:"}, {Name: "ETag", Value: `"{md5}"`}}
 	case "ping":
 		res.Literal, res.FormType = []byte("{}"), "application/json"
 	case "sum":

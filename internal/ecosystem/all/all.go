@@ -5,15 +5,18 @@ import (
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/apk"
 	"sutler/internal/ecosystem/apt"
+	"sutler/internal/ecosystem/cargo"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/rubygems"
 )
 
 // Options configure the ecosystems.
 type Options struct {
-	Apt apt.Options
-	Apk []apk.Key // further public keys
+	Apt      apt.Options
+	Apk      []apk.Key        // further public keys
+	RubyGems rubygems.Options // without its Hosts
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -27,6 +30,8 @@ func New(o Options) []ecosystem.Ecosystem {
 		apt.New(o.Apt),
 		apk.New(apk.Options{Keys: o.Apk, Hosts: o.Hosts[apk.Name]}),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		cargo.New(cargo.Options{Hosts: o.Hosts[cargo.Name]}),
+		rubygems.New(rubygems.Options{Hosts: o.Hosts[rubygems.Name], Legacy: o.RubyGems.Legacy}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
