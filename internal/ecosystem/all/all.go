@@ -7,6 +7,7 @@ import (
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/pypi"
 )
 
 // Options configure the ecosystems.
@@ -24,6 +25,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		pypi.New(pypi.Options{Hosts: o.Hosts[pypi.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
