@@ -34,7 +34,8 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		return none, ecosystem.ErrRefused
 	}
 	if (r.Method == "GET" || r.Method == "HEAD") && u.User == nil && u.RawQuery == "" {
-		if res, ok := e.resource(u, segments, dir); ok {
+		// Where links are rewritten, a page without its slash is no trap: none is relative.
+		if res, ok := e.resource(u, segments, dir || r.Base != "" && e.bare(u, segments)); ok {
 			return forClient(res, r), nil
 		}
 	}
@@ -68,6 +69,12 @@ func (e *Ecosystem) resource(u *url.URL, segments []string, dir bool) (ecosystem
 		return description(origin, above)
 	}
 	return e.file(u, above, last)
+}
+
+// bare reports whether a path is that of a project page, but for the slash at its end.
+func (e *Ecosystem) bare(u *url.URL, segments []string) bool {
+	n := len(segments) - 1
+	return n > 0 && e.index(u, segments[:n]) && len(releases(strings.TrimSuffix(segments[n], metadataSuffix))) == 0
 }
 
 // index reports whether project pages lie under a path: the last step is called so by the
@@ -171,7 +178,7 @@ func (e *Ecosystem) indexes(u *url.URL, above []string, r release, wheel bool) [
 
 // layout returns the index that files at a path belong to, if the path is one that index
 // programs give them: packages/{xx}/{yy}/{digest} (the public index and copies of it),
-// packages/{project}/{version}, files/{digest}, +f/…; for wheels packages alone.
+// packages/{project}/{version}, pypi/files/{digest}, +f/…; for wheels packages alone.
 func layout(above []string, r release, wheel bool) (index []string, ok bool) {
 	for i, step := range above {
 		simple, rest := "simple", above[i+1:]
@@ -185,7 +192,7 @@ func layout(above []string, r release, wheel bool) (index []string, ok bool) {
 			continue
 		case len(rest) == 3 && isHex(rest[0], 2) && isHex(rest[1], 2) && isHex(rest[2], 60):
 		case len(rest) == 2 && normalize(rest[0]) == r.project && rest[1] == r.version:
-		case len(rest) == 1 && isHex(rest[0], 64):
+		case len(rest) == 1 && isHex(rest[0], 64) && i > 0 && above[i-1] == "pypi":
 		case wheel && len(rest) == 0:
 		default:
 			continue

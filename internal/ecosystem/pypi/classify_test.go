@@ -65,6 +65,22 @@ func TestClassifyPages(t *testing.T) {
 	}
 }
 
+// TestClassifyBare checks that a page needs its slash only where its links may be relative.
+func TestClassifyBare(t *testing.T) {
+	r := request(t, "GET", index+"Six")
+	if res, err := example().Classify(r); !errors.Is(err, ecosystem.ErrUnknown) {
+		t.Errorf("through the proxy: %s, %v, want ErrUnknown", res.URL, err)
+	}
+	r.Base = "http://cache.example:7885"
+	if res, err := example().Classify(r); err != nil || res.URL != index+"six/" {
+		t.Errorf("at the native endpoint: %s, %v, want %s", res.URL, err, index+"six/")
+	}
+	r.URL = request(t, "GET", index+"six-1.0.tar.gz").URL
+	if res, err := example().Classify(r); err != nil || res.Kind != ecosystem.Artifact {
+		t.Errorf("at the native endpoint: %+v, %v, want an artifact", res, err)
+	}
+}
+
 func TestClassifyFiles(t *testing.T) {
 	simple, files := public()
 	for _, tt := range []struct {

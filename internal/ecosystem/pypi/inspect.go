@@ -16,7 +16,7 @@ import (
 // claimed. Other documents claim nothing. src is not used.
 func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, _ ecosystem.Source, emit func(ecosystem.Claim) error) (ecosystem.Evidence, error) {
 	evidence := ecosystem.Evidence{Note: "not signed"}
-	p, err := readPage(doc)
+	p, err := readPage(doc, true)
 	if err != nil {
 		return ecosystem.Evidence{}, fmt.Errorf("%s: %w", doc.Resource.URL, err)
 	}

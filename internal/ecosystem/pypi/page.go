@@ -35,9 +35,9 @@ type file struct {
 	url     string // absolute, without fragment; "" if it is none that can be fetched
 }
 
-// readPage reads a document. What it returns for documents that are no pages has no files.
-// Errors wrap ErrInvalid unless reading failed.
-func readPage(doc ecosystem.Body) (*page, error) {
+// readPage reads a document, after checking its form if it is a new one. What it returns for
+// documents that are no pages has no files. Errors wrap ErrInvalid unless reading failed.
+func readPage(doc ecosystem.Body, fresh bool) (*page, error) {
 	if doc.Size > maxPage {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ecosystem.ErrInvalid, doc.Size, maxPage)
 	}
@@ -50,10 +50,16 @@ func readPage(doc ecosystem.Body) (*page, error) {
 		return nil, err
 	}
 	p := &page{}
-	if b = bytes.TrimPrefix(bytes.TrimSpace(b), []byte("\ufeff")); isPage(doc.Resource) && bytes.HasPrefix(b, []byte("<")) {
+	b = bytes.TrimPrefix(bytes.TrimSpace(b), []byte("\ufeff"))
+	if isPage(doc.Resource) && bytes.HasPrefix(b, []byte("<")) {
 		p, err = readHTML(b, base, doc.Resource.Package)
 	} else {
-		err = p.readJSON(b, base)
+		if fresh {
+			err = wellFormed(b)
+		}
+		if err == nil {
+			err = p.readJSON(b, base)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ecosystem.ErrInvalid, err)
@@ -63,9 +69,6 @@ func readPage(doc ecosystem.Body) (*page, error) {
 
 // readJSON reads a page that is JSON; links are relative to base.
 func (p *page) readJSON(b []byte, base *url.URL) error {
-	if err := wellFormed(b); err != nil {
-		return err
-	}
 	if err := json.Unmarshal(b, &p.members); err != nil || p.members == nil {
 		return fmt.Errorf("no object: %w", err)
 	}

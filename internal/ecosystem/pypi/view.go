@@ -19,7 +19,7 @@ func (e *Ecosystem) View(w io.Writer, doc ecosystem.Body, v ecosystem.View) erro
 		_, err := io.Copy(w, doc.Reader())
 		return err
 	}
-	p, err := readPage(doc)
+	p, err := readPage(doc, false)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doc.Resource.URL, err)
 	}
