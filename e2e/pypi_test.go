@@ -166,7 +166,7 @@ func (x *pythonIndex) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b, ok := x.files[name]
-	if !ok {
+	if !ok || !strings.HasPrefix(dir, "/files/packages/") && !strings.HasPrefix(dir, "/private/packages/") {
 		http.NotFound(w, r)
 		return
 	}
