@@ -9,6 +9,7 @@ import (
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/pypi"
 	"sutler/internal/ecosystem/rubygems"
 )
 
@@ -32,6 +33,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
 		cargo.New(cargo.Options{Hosts: o.Hosts[cargo.Name]}),
 		rubygems.New(rubygems.Options{Hosts: o.Hosts[rubygems.Name], Legacy: o.RubyGems.Legacy}),
+		pypi.New(pypi.Options{Hosts: o.Hosts[pypi.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }

@@ -37,6 +37,7 @@ func TestOrder(t *testing.T) {
 	for _, tt := range []struct{ url, want string }{
 		{"https://files.example/npm/left-pad", "npm"},
 		{"https://files.example/left-pad/-/left-pad-1.3.0.tgz", "npm"},
+		{"https://files.example/simple/six/", "pypi"},
 		{"https://files.example/tool-1.3.0.tgz", "generic"},
 		{"http://files.example/debian/dists/stable/InRelease", "apt"},
 		{"http://files.example/alpine/edge/main/x86_64/APKINDEX.tar.gz", "apk"},
