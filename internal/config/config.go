@@ -23,6 +23,7 @@ type Config struct {
 	Upstream  Upstream
 	Policy    Policy
 	Apt       Apt
+	Gomod     Gomod
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
@@ -71,6 +72,11 @@ const (
 // Apt configures the ecosystem of that name.
 type Apt struct {
 	Keyrings string // directory with further keyrings, "" for none
+}
+
+// Gomod configures the ecosystem of that name.
+type Gomod struct {
+	SumDB string // checksum database of configured proxies, as in GOSUMDB; "" for none
 }
 
 // Intercept says which TLS connections are opened with the local CA.

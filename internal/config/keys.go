@@ -80,6 +80,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return choiceValue{&c.Policy.UnknownHosts, []string{Tunnel, Refuse}} }},
 		{"apt.keyrings", "folder with further keyrings (.gpg, .asc)",
 			func(c *Config) value { return stringValue{&c.Apt.Keyrings} }},
+		{"gomod.sumdb", "checksum database that vouches for the modules of hosts = [\"gomod=…\"], as in GOSUMDB; it learns their names",
+			func(c *Config) value { return stringValue{&c.Gomod.SumDB} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

@@ -23,6 +23,7 @@ import (
 	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/gomod"
 	"sutler/internal/ecosystem/oci"
 	"sutler/internal/engine"
 	"sutler/internal/gc"
@@ -86,12 +87,14 @@ func (d *process) openAuthority(context.Context) (err error) {
 func (d *process) openEcosystems() error {
 	rings, err := keyrings(d.config.Apt.Keyrings)
 	d.trouble.add(err)
+	sums, err := gomod.ParseDatabase(d.config.Gomod.SumDB)
+	d.trouble.add(err)
 	hosts := map[string][]string{generic.Name: slices.Clone(d.config.Intercept.Hosts)}
 	for _, h := range d.config.Hosts {
 		name, host, _ := strings.Cut(h, "=")
 		hosts[name] = append(hosts[name], host)
 	}
-	d.ecosystems = all.New(all.Options{Apt: apt.Options{Keyrings: rings}, Hosts: hosts})
+	d.ecosystems = all.New(all.Options{Apt: apt.Options{Keyrings: rings}, SumDB: sums, Hosts: hosts})
 	for _, e := range d.ecosystems {
 		d.profiles = append(d.profiles, e.Profile())
 		delete(hosts, d.profiles[len(d.profiles)-1].Name)

@@ -5,13 +5,15 @@ import (
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/gomod"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
 )
 
 // Options configure the ecosystems.
 type Options struct {
-	Apt apt.Options
+	Apt   apt.Options
+	SumDB gomod.Database // vouches for modules of configured proxies
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -24,6 +26,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		gomod.New(gomod.Options{Hosts: o.Hosts[gomod.Name], SumDB: o.SumDB}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
