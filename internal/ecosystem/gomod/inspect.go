@@ -40,7 +40,7 @@ func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, src ecosyst
 		evidence, err = e.record(ctx, a, text, src, emit)
 	}
 	if err != nil {
-		return ecosystem.Evidence{}, fmt.Errorf("%s: %w", doc.Resource.URL, err)
+		return ecosystem.Evidence{}, err
 	}
 	return evidence, nil
 }
@@ -54,10 +54,10 @@ func (e *Ecosystem) read(doc ecosystem.Body) (address, []byte, error) {
 	path, _ := decode(u.EscapedPath())
 	a, ok := e.locate(u, path)
 	if !ok {
-		return a, nil, fmt.Errorf("%w: %s is no document of a proxy", ecosystem.ErrInvalid, doc.Resource.URL)
+		return a, nil, fmt.Errorf("%w: not one of a proxy", ecosystem.ErrInvalid)
 	}
 	if doc.Size > maxDocument {
-		return a, nil, fmt.Errorf("%w: %s has %d bytes, more than %d", ecosystem.ErrInvalid, doc.Resource.URL, doc.Size, maxDocument)
+		return a, nil, fmt.Errorf("%w: %d bytes are more than %d", ecosystem.ErrInvalid, doc.Size, maxDocument)
 	}
 	text, err := io.ReadAll(doc.Reader())
 	return a, text, err
