@@ -195,7 +195,10 @@ func (o *goOrigin) set(change func()) {
 func (o *goOrigin) records(database http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var down, forged bool
-		o.set(func() { down, forged = o.down, o.forged })
+		o.set(func() {
+			down, forged = o.down, o.forged
+			o.asked = append(o.asked, "/sumdb"+r.URL.Path)
+		})
 		if down {
 			http.Error(w, "no", http.StatusServiceUnavailable)
 			return
@@ -398,4 +401,29 @@ func TestGoList(t *testing.T) {
 	if r.code == 0 || !strings.Contains(r.err, "policy.strict") || slices.Contains(o.asked, "/second/corp.example/b/@v/v1.2.0.info") {
 		t.Errorf("exit %d, want a refusal that ends the list\n%s\n%s", r.code, r.err, o.asked)
 	}
+}
+
+// TestGoPrivate asks a proxy that was not configured: its modules are stored, and no database
+// is asked for their names.
+func TestGoPrivate(t *testing.T) {
+	need(t, "go")
+	o := newGoOrigin(t)
+	d := start(t, "UPSTREAM_MIRRORS_ONLY=true", "UPSTREAM_ALLOW_LOOPBACK="+o.Listener.Addr().String(), "UPSTREAM_MIRRORS=http://athens.example/go/="+o.URL+"/")
+	get := func() summary {
+		dir := goProject(t, "go.mod", "module example.com/app\n\ngo 1.19\n")
+		_, s := d.through(dir, goClient(t, []string{"GOPROXY=http://athens.example/go", "GOSUMDB=off"}, "go", "get", "corp.example/Upper@v0.1.0")...)
+		return s
+	}
+	if n := trusted(get(), "unvouched", ".zip"); n != 1 {
+		t.Errorf("%d zips are unvouched, want 1", n)
+	}
+	o.mu.Lock()
+	if slices.ContainsFunc(o.asked, func(p string) bool { return strings.Contains(p, "sumdb") }) {
+		t.Errorf("a database was asked: %s", o.asked)
+	}
+	o.mu.Unlock()
+	d.stop()
+	d.set("UPSTREAM_OFFLINE=true")
+	d.serve()
+	get().allFromStore(t, 1)
 }
