@@ -25,6 +25,7 @@ type Config struct {
 	Apt       Apt
 	Apk       Apk
 	RubyGems  RubyGems
+	Gomod     Gomod
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
@@ -83,6 +84,11 @@ type Apk struct {
 // RubyGems configures the ecosystem of that name.
 type RubyGems struct {
 	Legacy bool // lets clients have the index without checksums
+}
+
+// Gomod configures the ecosystem of that name.
+type Gomod struct {
+	SumDB string // checksum database of configured proxies, as in GOSUMDB; "" for none
 }
 
 // Intercept says which TLS connections are opened with the local CA.

@@ -84,6 +84,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return stringValue{&c.Apk.Keys} }},
 		{"rubygems.legacy", "let clients have the index without checksums (gem fetch, gem search, gem update)",
 			func(c *Config) value { return boolValue{&c.RubyGems.Legacy} }},
+		{"gomod.sumdb", "checksum database that vouches for the modules of hosts = [\"gomod=…\"], as in GOSUMDB; it learns their names",
+			func(c *Config) value { return stringValue{&c.Gomod.SumDB} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

@@ -23,6 +23,7 @@ import (
 	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/gomod"
 	"sutler/internal/ecosystem/oci"
 	"sutler/internal/ecosystem/rubygems"
 	"sutler/internal/engine"
@@ -88,6 +89,7 @@ func (d *process) openEcosystems() error {
 	rings, err := keyrings(d.config.Apt.Keyrings)
 	d.trouble.add(err)
 	keys, err := apkKeys(d.config.Apk.Keys)
+	sums, err := gomod.ParseDatabase(d.config.Gomod.SumDB)
 	d.trouble.add(err)
 	hosts := map[string][]string{generic.Name: slices.Clone(d.config.Intercept.Hosts)}
 	for _, h := range d.config.Hosts {
@@ -95,7 +97,7 @@ func (d *process) openEcosystems() error {
 		hosts[name] = append(hosts[name], host)
 	}
 	d.ecosystems = all.New(all.Options{
-		Apt: apt.Options{Keyrings: rings}, Apk: keys, RubyGems: rubygems.Options{Legacy: d.config.RubyGems.Legacy}, Hosts: hosts,
+		Apt: apt.Options{Keyrings: rings}, Apk: keys, RubyGems: rubygems.Options{Legacy: d.config.RubyGems.Legacy}, SumDB: sums, Hosts: hosts,
 	})
 	for _, e := range d.ecosystems {
 		d.profiles = append(d.profiles, e.Profile())

@@ -63,6 +63,10 @@ func adbTree(r io.ReaderAt, size int64) (string, error) {
 	return OfBytes(f.Tree).Hex(), nil
 }
 
+// maxTree is the size in bytes that the files in a zip of H1 do not exceed together: the
+// go command accepts no more. The zip reader holds each file to the size that it states.
+const maxTree = 500 << 20
+
 // zipTree returns the H1 of a zip file.
 func zipTree(r io.ReaderAt, size int64) (string, error) {
 	z, err := zip.NewReader(r, size)
@@ -71,7 +75,12 @@ func zipTree(r io.ReaderAt, size int64) (string, error) {
 	}
 	files := make([]string, 0, len(z.File))
 	byName := make(map[string]*zip.File, len(z.File))
+	left := uint64(maxTree)
 	for _, f := range z.File {
+		if f.UncompressedSize64 > left {
+			return "", fmt.Errorf("more than %d bytes of files", maxTree)
+		}
+		left -= f.UncompressedSize64
 		files = append(files, f.Name)
 		byName[f.Name] = f
 	}

@@ -57,3 +57,20 @@ func TestCompute(t *testing.T) {
 		t.Errorf("Compute(sha512) = %q, %v", got, err)
 	}
 }
+
+// TestComputeBomb checks that a zip which unpacks to more than any module has is not unpacked.
+func TestComputeBomb(t *testing.T) {
+	var z bytes.Buffer
+	w := zip.NewWriter(&z)
+	for i := range 3 {
+		if _, err := w.CreateRaw(&zip.FileHeader{Name: fmt.Sprint(i), UncompressedSize64: 200 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Compute(H1, bytes.NewReader(z.Bytes()), int64(z.Len())); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("Compute = %v", err)
+	}
+}

@@ -142,6 +142,10 @@ type Resource struct {
 	// Optional says that a missing voucher is no reason to call the resource unvouched
 	// in warnings (generic downloads, where checksum files are the exception).
 	Optional bool
+	// Witnessed says that VouchedBy are witnesses apart from the origin (a checksum
+	// database): one that refuses to speak or cannot be asked leaves the resource unvouched,
+	// where else the request would fail.
+	Witnessed bool
 }
 
 // Key identifies r in the index.
@@ -196,7 +200,7 @@ type Body struct {
 // Reader returns a reader of the whole body.
 func (b Body) Reader() *io.SectionReader { return io.NewSectionReader(b, 0, b.Size) }
 
-// A Source lets Inspect read a sibling document through the engine.
+// A Source lets Inspect read sibling documents through the engine. Safe for concurrent use.
 type Source interface {
 	// Document returns the current bytes of res. They stay readable until Inspect returns.
 	Document(ctx context.Context, res Resource) (Body, error)

@@ -81,8 +81,8 @@ func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (
 		switch {
 		case err == nil && v.by != "":
 			return v, nil
-		case err == nil, errors.Is(err, upstream.ErrNotFound), errors.Is(err, upstream.ErrForbidden) && (res.Optional || !last),
-			errors.Is(err, ecosystem.ErrInvalid) && res.Optional:
+		case err == nil, errors.Is(err, upstream.ErrNotFound), errors.Is(err, upstream.ErrForbidden) && (res.Optional || res.Witnessed || !last),
+			errors.Is(err, ecosystem.ErrInvalid) && res.Optional, errors.Is(err, upstream.ErrUnavailable) && res.Witnessed:
 			continue // it says nothing; the next one may
 		default:
 			return vouch{}, err

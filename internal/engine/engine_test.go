@@ -430,6 +430,26 @@ func TestOptionalVoucher(t *testing.T) {
 	b.want("opt/c", "plain", engine.Miss)
 }
 
+// TestWitness checks that a witness which cannot be asked leaves a file unvouched, and one
+// whose document is invalid does not.
+func TestWitness(t *testing.T) {
+	b := newBench(t, map[string]string{"wit/a": "a", "wit/b": "b", "wit/c": "evil"}, policy.Rules{})
+	b.origin.failing = map[string]bool{"pack/sums": true}
+	b.want("wit/a", "a", engine.Miss)
+	if l := b.lines.last(); l.Trust != "unvouched" {
+		t.Errorf("trust = %s, want unvouched", l.Trust)
+	}
+	b.origin.failing = nil
+	b.origin.set("pack/sums", "bad\n")
+	if got, _, err := b.get("wit/b"); !errors.Is(err, ecosystem.ErrInvalid) {
+		t.Errorf("get = %q, %v; want ErrInvalid", got, err)
+	}
+	b.origin.set("pack/sums", "claim wit/c "+string(sum("good"))+"\n")
+	if got, _, err := b.get("wit/c"); !errors.Is(err, digest.ErrMismatch) {
+		t.Errorf("get = %q, %v; want a mismatch", got, err)
+	}
+}
+
 // TestPartWaitsForTheCheck checks that a part of a wrong body is not completed.
 func TestPartWaitsForTheCheck(t *testing.T) {
 	b := newBench(t, map[string]string{"pack/x": "claim pack/x/-/f " + string(sum("good")) + "\n", "pack/x/-/f": strings.Repeat("evil", 100_000)}, policy.Rules{})

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/maypok86/otter/v2"
 
@@ -276,7 +277,9 @@ func cutKey(key string) (eco, rawURL string, ok bool) {
 type source struct {
 	engine *Engine
 	trip   trip
-	open   []io.Closer
+
+	mu   sync.Mutex
+	open []io.Closer
 }
 
 // Document returns the current bytes of res.
@@ -290,6 +293,8 @@ func (s *source) Document(ctx context.Context, res ecosystem.Resource) (ecosyste
 	if err != nil {
 		return ecosystem.Body{}, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.open = append(s.open, r)
 	return ecosystem.Body{Resource: res, ReaderAt: r, Size: r.Size()}, nil
 }

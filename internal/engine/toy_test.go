@@ -86,6 +86,9 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	case "opt":
 		res.Optional = true
 		res.VouchedBy = []ecosystem.Resource{t.must("pack/sums")}
+	case "wit":
+		res.Witnessed = true
+		res.VouchedBy = []ecosystem.Resource{t.must("pack/sums")}
 	case "open":
 	default:
 		return res, ecosystem.ErrUnknown

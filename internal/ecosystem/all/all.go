@@ -7,6 +7,7 @@ import (
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/cargo"
 	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/gomod"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
 	"sutler/internal/ecosystem/pypi"
@@ -18,6 +19,7 @@ type Options struct {
 	Apt      apt.Options
 	Apk      []apk.Key        // further public keys
 	RubyGems rubygems.Options // without its Hosts
+	SumDB    gomod.Database   // vouches for modules of configured proxies
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -34,6 +36,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		cargo.New(cargo.Options{Hosts: o.Hosts[cargo.Name]}),
 		rubygems.New(rubygems.Options{Hosts: o.Hosts[rubygems.Name], Legacy: o.RubyGems.Legacy}),
 		pypi.New(pypi.Options{Hosts: o.Hosts[pypi.Name]}),
+		gomod.New(gomod.Options{Hosts: o.Hosts[gomod.Name], SumDB: o.SumDB}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
