@@ -20,7 +20,11 @@ var layers = map[string]string{
 	"database":    "",
 	"metrics":     "",
 	"ecosystem":   "digest",
-	"ecosystem/*": "digest ecosystem",
+	"ecosystem/*": "digest ecosystem pgp unpack urlpath",
+	// what several ecosystems read alike
+	"pgp":     "ecosystem",
+	"unpack":  "ecosystem",
+	"urlpath": "",
 	// the only one that names the ecosystems
 	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/generic",
 	"blob":          "digest",
