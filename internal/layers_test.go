@@ -26,7 +26,7 @@ var layers = map[string]string{
 	"unpack":  "ecosystem",
 	"urlpath": "",
 	// the only one that names the ecosystems
-	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/generic",
+	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/rpm ecosystem/generic",
 	"blob":          "digest",
 	"blob/*":        "digest blob blob/blobtest",
 	"index":         "digest ecosystem freshness",
@@ -48,7 +48,7 @@ var layers = map[string]string{
 	"settings":      "ecosystem",
 	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
-		"ecosystem/apt ecosystem/generic ecosystem/oci digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
+		"ecosystem/apt ecosystem/generic ecosystem/oci ecosystem/rpm digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 
 // closed lists packages of the standard library that an ecosystem must not reach directly.

@@ -23,6 +23,7 @@ type Config struct {
 	Upstream  Upstream
 	Policy    Policy
 	Apt       Apt
+	RPM       RPM
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
@@ -70,6 +71,11 @@ const (
 
 // Apt configures the ecosystem of that name.
 type Apt struct {
+	Keyrings string // directory with further keyrings, "" for none
+}
+
+// RPM configures the ecosystem of that name.
+type RPM struct {
 	Keyrings string // directory with further keyrings, "" for none
 }
 

@@ -80,6 +80,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return choiceValue{&c.Policy.UnknownHosts, []string{Tunnel, Refuse}} }},
 		{"apt.keyrings", "folder with further keyrings (.gpg, .asc)",
 			func(c *Config) value { return stringValue{&c.Apt.Keyrings} }},
+		{"rpm.keyrings", "folder with further keyrings that sign repomd.xml (.gpg, .asc, RPM-GPG-KEY-*)",
+			func(c *Config) value { return stringValue{&c.RPM.Keyrings} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

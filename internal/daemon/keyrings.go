@@ -6,16 +6,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
-// keyringDirs are where Debian and its relatives keep the keys of their archives, and
-// where administrators add others.
-var keyringDirs = [...]string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "/etc/apt/keyrings"}
+// aptKeyrings are where Debian and its relatives keep the keys of their archives, and
+// where administrators add others; rpmKeyrings are where the relatives of Fedora do.
+var (
+	aptKeyrings = [...]string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "/etc/apt/keyrings"}
+	rpmKeyrings = [...]string{"/etc/pki/rpm-gpg"}
+)
 
-// keyrings reads all keyrings of the system and of the configured folder. A file that
-// cannot be read is reported, not fatal: its keys are then unknown.
-func keyrings(configured string) (rings [][]byte, err error) {
-	dirs := keyringDirs[:]
+// keyrings reads all keyrings of some folders of the system and of the configured one. A
+// file that cannot be read is reported, not fatal: its keys are then unknown.
+func keyrings(dirs []string, configured string) (rings [][]byte, err error) {
 	if configured != "" {
 		dirs = append(slices.Clone(dirs), configured)
 	}
@@ -26,7 +29,7 @@ func keyrings(configured string) (rings [][]byte, err error) {
 			errs = append(errs, err)
 		}
 		for _, f := range files {
-			if ext := filepath.Ext(f.Name()); f.IsDir() || ext != ".gpg" && ext != ".asc" && ext != ".pgp" {
+			if f.IsDir() || !isKeyring(f.Name()) {
 				continue
 			}
 			b, err := os.ReadFile(filepath.Join(dir, f.Name()))
@@ -38,4 +41,13 @@ func keyrings(configured string) (rings [][]byte, err error) {
 		}
 	}
 	return rings, errors.Join(errs...)
+}
+
+// isKeyring reports whether a file is named as keyrings are.
+func isKeyring(name string) bool {
+	switch filepath.Ext(name) {
+	case ".gpg", ".asc", ".pgp", ".key":
+		return true
+	}
+	return strings.HasPrefix(name, "RPM-GPG-KEY")
 }

@@ -2,16 +2,21 @@
 package all
 
 import (
+	"slices"
+
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/rpm"
 )
 
 // Options configure the ecosystems.
 type Options struct {
 	Apt apt.Options
+	// RPM need not name hosts: those of Hosts are added.
+	RPM rpm.Options
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -20,10 +25,12 @@ type Options struct {
 // New returns every ecosystem, in the order in which they are asked: generic last, which
 // takes what the others leave.
 func New(o Options) []ecosystem.Ecosystem {
+	o.RPM.Hosts = append(slices.Clone(o.RPM.Hosts), o.Hosts[rpm.Name]...)
 	return []ecosystem.Ecosystem{
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		rpm.New(o.RPM),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
