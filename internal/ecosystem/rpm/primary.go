@@ -63,7 +63,7 @@ func (in inspection) walk(ctx context.Context, root string, end func([]element) 
 	}
 	defer text.Close() //nolint:errcheck // nothing can be lost by it
 	w := walk{root: root, end: end}
-	return w.run(ctx, text)
+	return w.run(ctx, newCutter(text))
 }
 
 // A listed is a file that an index lists.
