@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"slices"
@@ -124,31 +125,32 @@ func parseList(b []byte) ([]mirror, error) {
 	return all, nil
 }
 
-// metalink writes a metalink in which only the best mirrors are left. All else stands as
-// it was: the digests of repomd.xml above all, which the client checks.
+// metalink writes a metalink in which only the best mirrors are left, the best preferred.
+// All else stands as it was: the digests of repomd.xml above all, which the client checks.
 func (p picker) metalink(b []byte) ([]byte, error) {
 	all, err := parseMetalink(b)
 	if err != nil {
 		return nil, err
 	}
-	kept := map[int64]bool{}
-	for _, m := range p.choose(slices.Clone(all)) {
-		kept[m.start] = true
-	}
 	var out bytes.Buffer
 	at := int64(0)
-	for _, m := range all {
+	for i, m := range all {
 		out.Write(b[at:m.start])
-		if at = m.end; !kept[m.start] {
+		at = m.end
+		if i > 0 {
 			continue
 		}
-		element := b[m.start:m.end]
-		open, last := bytes.IndexByte(element, '>')+1, bytes.LastIndexByte(element, '<')
-		out.Write(element[:open])
-		if err := xml.EscapeText(&out, []byte(p.link(m.url))); err != nil {
-			return nil, err
+		for n, best := range p.choose(slices.Clone(all)) {
+			if n > 0 {
+				out.WriteByte('\n')
+			}
+			scheme, _, _ := strings.Cut(best.url, ":")
+			fmt.Fprintf(&out, `<url protocol="%s" type="%[1]s" preference="%d">`, scheme, 100-n)
+			if err := xml.EscapeText(&out, []byte(p.link(best.url))); err != nil {
+				return nil, err
+			}
+			out.WriteString("</url>")
 		}
-		out.Write(element[last:])
 	}
 	out.Write(b[at:])
 	return out.Bytes(), nil
@@ -191,7 +193,9 @@ func parseMetalink(b []byte) ([]mirror, error) {
 		if len(all) == maxMirrors {
 			return nil, invalid("more than %d mirrors", maxMirrors)
 		}
-		all = append(all, mirror{url: text, start: start, end: d.InputOffset()})
+		if strings.HasSuffix(text, "/"+repodata+repomd) {
+			all = append(all, mirror{url: text, start: start, end: d.InputOffset()})
+		}
 	}
 }
 
