@@ -38,7 +38,8 @@ import (
 //	/ping          what the ecosystem itself answers
 //	/sum/NAME      artifact whose URL states its digest (NAME is the hex of its SHA-256)
 //
-// A document holds lines: "claim PATH DIGEST [VIA]", "date RFC3339", "signer NAME", "bad", "panic".
+// A document holds lines: "claim PATH DIGEST [VIA]", "date RFC3339", "signer NAME", "bad", "panic", and
+// "beside PATH" if what lies there is its signer.
 type toy struct{}
 
 const toyRoot = "http://toy.test/"
@@ -99,7 +100,7 @@ func (t toy) must(path string) ecosystem.Resource {
 	return res
 }
 
-func (toy) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.Source, emit func(ecosystem.Claim) error) (ecosystem.Evidence, error) {
+func (t toy) Inspect(ctx context.Context, doc ecosystem.Body, src ecosystem.Source, emit func(ecosystem.Claim) error) (ecosystem.Evidence, error) {
 	var ev ecosystem.Evidence
 	for s := bufio.NewScanner(doc.Reader()); s.Scan(); {
 		f := strings.Fields(s.Text())
@@ -108,6 +109,13 @@ func (toy) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.Source, em
 			ev.Dated, _ = time.Parse(time.RFC3339, f[1])
 		case len(f) == 2 && f[0] == "signer":
 			ev.Signer = f[1]
+		case len(f) == 2 && f[0] == "beside":
+			sibling, err := src.Document(ctx, t.must(f[1]))
+			if err != nil {
+				return ev, err
+			}
+			b, _ := io.ReadAll(sibling.Reader())
+			ev.Signer = string(b)
 		case len(f) >= 3 && f[0] == "claim":
 			c := ecosystem.Claim{URL: toyRoot + f[1], Digest: digest.Digest(f[2]), Size: -1}
 			if strings.Contains(f[1], "://") {
