@@ -32,7 +32,7 @@ func rpmPublic() string { return rpm.New(rpm.Options{}).Profile().Hosts[1] }
 
 func newRPMRepo(t *testing.T) *rpmRepo {
 	t.Helper()
-	need(t, "dnf", "createrepo_c", "rpmbuild", "gpg")
+	need(t, "dnf", "createrepo_c", "rpmbuild", "gpg", "curl")
 	r := &rpmRepo{t: t, dir: t.TempDir(), home: t.TempDir()}
 	if err := os.Chmod(r.home, 0o700); err != nil {
 		t.Fatal(err)
@@ -144,6 +144,14 @@ func TestRPM(t *testing.T) {
 			_, s = d.through(warm.dir, warm.fetch()...)
 			s.allFromStore(t, 1)
 		})
+	}
+	index, _ := filepath.Glob(r.dir + "/os/repodata/*-primary.xml.gz")
+	if len(index) != 1 {
+		t.Fatalf("createrepo_c made %v", index)
+	}
+	parts := d.must(d.dir, nil, binary, "exec", "--", "curl", "-sSf", "-r", "0-1,10-19", "http://"+rpmHost+"/os/repodata/"+filepath.Base(index[0])).out
+	if n := strings.Count(parts, "Content-Range: bytes "); n != 2 {
+		t.Errorf("of two ranges %d were sent", n)
 	}
 	d.stop()
 	d.set("UPSTREAM_OFFLINE=true")

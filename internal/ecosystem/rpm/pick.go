@@ -209,7 +209,9 @@ func urlText(d *xml.Decoder) (string, error) {
 		}
 		switch t := t.(type) {
 		case xml.CharData:
-			text += string(t)
+			if text += string(t); len(text) > maxText {
+				return "", invalid("a mirror of more than %d bytes", maxText)
+			}
 		case xml.EndElement:
 			return strings.TrimSpace(text), nil
 		default:
