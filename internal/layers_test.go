@@ -21,7 +21,10 @@ var layers = map[string]string{
 	"database":      "",
 	"metrics":       "",
 	"ecosystem":     "digest",
-	"ecosystem/*":   "digest ecosystem",
+	"pgp":           "ecosystem",
+	"unpack":        "ecosystem",
+	"urlpath":       "",
+	"ecosystem/*":   "digest ecosystem pgp unpack urlpath",
 	"ecosystem/apk": "digest ecosystem adb",
 	// the only one that names the ecosystems
 	"ecosystem/all": "ecosystem ecosystem/*",

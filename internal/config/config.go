@@ -26,6 +26,7 @@ type Config struct {
 	Apk       Apk
 	RubyGems  RubyGems
 	Gomod     Gomod
+	RPM       RPM
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
@@ -89,6 +90,11 @@ type RubyGems struct {
 // Gomod configures the ecosystem of that name.
 type Gomod struct {
 	SumDB string // checksum database of configured proxies, as in GOSUMDB; "" for none
+}
+
+// RPM configures the ecosystem of that name.
+type RPM struct {
+	Keyrings string // directory with further keyrings, "" for none
 }
 
 // Intercept says which TLS connections are opened with the local CA.

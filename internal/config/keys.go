@@ -86,6 +86,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return boolValue{&c.RubyGems.Legacy} }},
 		{"gomod.sumdb", "checksum database that vouches for the modules of hosts = [\"gomod=…\"], as in GOSUMDB; it learns their names",
 			func(c *Config) value { return stringValue{&c.Gomod.SumDB} }},
+		{"rpm.keyrings", "folder with further keyrings that sign repomd.xml (.gpg, .asc, RPM-GPG-KEY-*)",
+			func(c *Config) value { return stringValue{&c.RPM.Keyrings} }},
 		{"intercept.enabled", "open TLS connections to known hosts with the local CA",
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.hosts", "further hosts to open",

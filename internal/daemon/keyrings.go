@@ -7,28 +7,42 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sutler/internal/ecosystem/apk"
 )
 
-// keyringDirs are where Debian and its relatives keep the keys of their archives, and
-// where administrators add others.
-var keyringDirs = [...]string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "/etc/apt/keyrings"}
+// aptKeyrings are where Debian and its relatives keep the keys of their archives, and
+// where administrators add others; rpmKeyrings are where the relatives of Fedora do.
+var (
+	aptKeyrings = [...]string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "/etc/apt/keyrings"}
+	rpmKeyrings = [...]string{"/etc/pki/rpm-gpg"}
+)
 
-// keyrings reads all keyrings of the system and of the configured folder. A file that
-// cannot be read is reported, not fatal: its keys are then unknown.
-func keyrings(configured string) (rings [][]byte, err error) {
-	err = eachKey(keyringDirs[:], configured, []string{".gpg", ".asc", ".pgp"}, func(_ string, b []byte) error {
+// keyrings reads all keyrings of some folders of the system and of the configured one. A
+// file that cannot be read is reported, not fatal: its keys are then unknown.
+func keyrings(dirs []string, configured string) (rings [][]byte, err error) {
+	err = eachKey(dirs, configured, isKeyring, func(_ string, b []byte) error {
 		rings = append(rings, b)
 		return nil
 	})
 	return rings, err
 }
 
+// isKeyring reports whether a file is named as keyrings are.
+func isKeyring(name string) bool {
+	switch filepath.Ext(name) {
+	case ".gpg", ".asc", ".pgp", ".key":
+		return true
+	}
+	return strings.HasPrefix(name, "RPM-GPG-KEY")
+}
+
 // apkKeys reads the public keys that apk on this system trusts, and those of the configured
 // folder. A key that cannot be used is reported, not fatal: it is then unknown.
 func apkKeys(configured string) (keys []apk.Key, err error) {
-	err = eachKey([]string{"/etc/apk/keys"}, configured, []string{".pub"}, func(name string, b []byte) error {
+	isKey := func(name string) bool { return filepath.Ext(name) == ".pub" }
+	err = eachKey([]string{"/etc/apk/keys"}, configured, isKey, func(name string, b []byte) error {
 		k := apk.Key{Name: name, PEM: b}
 		keys = append(keys, k)
 		return apk.CheckKey(k)
@@ -36,9 +50,9 @@ func apkKeys(configured string) (keys []apk.Key, err error) {
 	return keys, err
 }
 
-// eachKey reads the files in folders whose names end so. Only the configured folder, if
-// there is one, has to be there.
-func eachKey(dirs []string, configured string, exts []string, add func(name string, b []byte) error) error {
+// eachKey reads the files in folders whose names are those of keys. Only the configured
+// folder, if there is one, has to be there.
+func eachKey(dirs []string, configured string, isKey func(name string) bool, add func(name string, b []byte) error) error {
 	if configured != "" {
 		dirs = append(slices.Clone(dirs), configured)
 	}
@@ -49,7 +63,7 @@ func eachKey(dirs []string, configured string, exts []string, add func(name stri
 			errs = append(errs, err)
 		}
 		for _, f := range files {
-			if f.IsDir() || !slices.Contains(exts, filepath.Ext(f.Name())) {
+			if f.IsDir() || !isKey(f.Name()) {
 				continue
 			}
 			path := filepath.Join(dir, f.Name())

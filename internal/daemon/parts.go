@@ -25,6 +25,7 @@ import (
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/gomod"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/rpm"
 	"sutler/internal/ecosystem/rubygems"
 	"sutler/internal/engine"
 	"sutler/internal/gc"
@@ -86,9 +87,12 @@ func (d *process) openAuthority(context.Context) (err error) {
 
 // openEcosystems makes the ecosystems; keys that cannot be read are no reason to stop.
 func (d *process) openEcosystems() error {
-	rings, err := keyrings(d.config.Apt.Keyrings)
+	aptKeys, err := keyrings(aptKeyrings[:], d.config.Apt.Keyrings)
+	d.trouble.add(err)
+	rpmKeys, err := keyrings(rpmKeyrings[:], d.config.RPM.Keyrings)
 	d.trouble.add(err)
 	keys, err := apkKeys(d.config.Apk.Keys)
+	d.trouble.add(err)
 	sums, err := gomod.ParseDatabase(d.config.Gomod.SumDB)
 	d.trouble.add(err)
 	hosts := map[string][]string{generic.Name: slices.Clone(d.config.Intercept.Hosts)}
@@ -97,7 +101,8 @@ func (d *process) openEcosystems() error {
 		hosts[name] = append(hosts[name], host)
 	}
 	d.ecosystems = all.New(all.Options{
-		Apt: apt.Options{Keyrings: rings}, Apk: keys, RubyGems: rubygems.Options{Legacy: d.config.RubyGems.Legacy}, SumDB: sums, Hosts: hosts,
+		Apt: apt.Options{Keyrings: aptKeys}, RPM: rpm.Options{Keyrings: rpmKeys}, Apk: keys,
+		RubyGems: rubygems.Options{Legacy: d.config.RubyGems.Legacy}, SumDB: sums, Hosts: hosts,
 	})
 	for _, e := range d.ecosystems {
 		d.profiles = append(d.profiles, e.Profile())

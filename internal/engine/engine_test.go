@@ -500,3 +500,19 @@ func TestCircle(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestSiblingIsAsNew checks that a document is not read with the signature of its last
+// version, although that is still fresh.
+func TestSiblingIsAsNew(t *testing.T) {
+	b := newBench(t, map[string]string{"root": "beside pack/sig\n", "pack/sig": "one"}, policy.Rules{})
+	b.want("root", "beside pack/sig\n", engine.Miss)
+	b.sleep(2 * time.Minute)
+	b.want("pack/sig", "one", engine.Revalidated)
+	b.sleep(time.Second)
+	b.origin.set("pack/sig", "two")
+	b.origin.set("root", "beside pack/sig\ndate 2026-01-01T00:00:00Z\n")
+	b.want("root", "beside pack/sig\ndate 2026-01-01T00:00:00Z\n", engine.Miss)
+	if l := b.lines.last(); l.Signer != "two" {
+		t.Errorf("signer = %s, want two", l.Signer)
+	}
+}

@@ -32,7 +32,7 @@ type made struct {
 // inspect runs the ecosystem over a document and collects its claims. Claims about other
 // resources than the document may speak of make it invalid.
 func (e *Engine) inspect(ctx context.Context, res ecosystem.Resource, body ecosystem.Body, t trip) (*made, error) {
-	src := &source{engine: e, trip: trip{depth: t.depth + 1}}
+	src := &source{engine: e, trip: trip{depth: t.depth + 1, since: t.since}}
 	defer src.close()
 	m := &made{}
 	var err error
@@ -77,7 +77,9 @@ func (e *Engine) inScope(res ecosystem.Resource, claimed string) bool {
 // inspectRoot inspects a document that nobody vouches for before it is shown to anybody,
 // and fills in the entry: evidence, trust, claims table.
 func (e *Engine) inspectRoot(ctx context.Context, fl *fill, en *index.Entry) error {
-	m, err := e.inspect(ctx, fl.res, ecosystem.Body{Resource: fl.res, ReaderAt: fl.body, Size: fl.body.length()}, fl.trip)
+	// A signature that was fetched before the document may be of the one before.
+	t := trip{depth: fl.trip.depth, since: fl.asked}
+	m, err := e.inspect(ctx, fl.res, ecosystem.Body{Resource: fl.res, ReaderAt: fl.body, Size: fl.body.length()}, t)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ import (
 //	/ping          what the ecosystem itself answers
 //	/sum/NAME      artifact whose URL states its digest (NAME is the hex of its SHA-256)
 //
-// A document holds lines: "claim PATH DIGEST [VIA]", "read PATH" for a sibling, "date RFC3339", "signer NAME", "bad", "panic".
+// A document holds lines: "claim PATH DIGEST [VIA]", "read PATH" for a sibling, "date RFC3339", "signer NAME", "bad", "panic", and
+// "beside PATH" if what lies there is its signer.
 type toy struct{}
 
 const toyRoot = "http://toy.test/"
@@ -111,6 +112,13 @@ func (t toy) Inspect(ctx context.Context, doc ecosystem.Body, src ecosystem.Sour
 			ev.Dated, _ = time.Parse(time.RFC3339, f[1])
 		case len(f) == 2 && f[0] == "signer":
 			ev.Signer = f[1]
+		case len(f) == 2 && f[0] == "beside":
+			sibling, err := src.Document(ctx, t.must(f[1]))
+			if err != nil {
+				return ev, err
+			}
+			b, _ := io.ReadAll(sibling.Reader())
+			ev.Signer = string(b)
 		case len(f) >= 3 && f[0] == "claim":
 			c := ecosystem.Claim{URL: toyRoot + f[1], Digest: digest.Digest(f[2]), Size: -1}
 			if strings.Contains(f[1], "://") {

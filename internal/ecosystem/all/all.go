@@ -11,6 +11,7 @@ import (
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
 	"sutler/internal/ecosystem/pypi"
+	"sutler/internal/ecosystem/rpm"
 	"sutler/internal/ecosystem/rubygems"
 )
 
@@ -20,6 +21,7 @@ type Options struct {
 	Apk      []apk.Key        // further public keys
 	RubyGems rubygems.Options // without its Hosts
 	SumDB    gomod.Database   // vouches for modules of configured proxies
+	RPM      rpm.Options      // without its Hosts
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -28,6 +30,7 @@ type Options struct {
 // New returns every ecosystem, in the order in which they are asked: generic last, which
 // takes what the others leave.
 func New(o Options) []ecosystem.Ecosystem {
+	o.RPM.Hosts = o.Hosts[rpm.Name]
 	return []ecosystem.Ecosystem{
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
@@ -37,6 +40,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		rubygems.New(rubygems.Options{Hosts: o.Hosts[rubygems.Name], Legacy: o.RubyGems.Legacy}),
 		pypi.New(pypi.Options{Hosts: o.Hosts[pypi.Name]}),
 		gomod.New(gomod.Options{Hosts: o.Hosts[gomod.Name], SumDB: o.SumDB}),
+		rpm.New(o.RPM),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }

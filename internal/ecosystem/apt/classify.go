@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // Floors: how long a document counts as fresh whatever its origin says. That of a detached
@@ -33,7 +34,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		return none, ecosystem.ErrUnknown
 	}
 	l := location{origin: u.Scheme + "://" + canonicalHost(u)}
-	p, ok := canonicalPath(u.EscapedPath())
+	p, ok := urlpath.Canonical(u.EscapedPath())
 	if !ok {
 		if len(u.Path) > 1 && e.owns(u) {
 			return none, ecosystem.ErrRefused

@@ -1,6 +1,9 @@
 package apt
 
-import "sutler/internal/ecosystem"
+import (
+	"sutler/internal/ecosystem"
+	"sutler/internal/pgp"
+)
 
 // Name is the name of the ecosystem in keys, metrics and receipts.
 const Name = "apt"
@@ -9,13 +12,13 @@ const Name = "apt"
 type Options struct {
 	// Keyrings are OpenPGP keyrings, binary or armored, as files in /etc/apt/keyrings are.
 	// A signature by any key in them counts, whatever repository it is for. What
-	// CheckKeyring refuses adds no keys.
+	// pgp.Check refuses adds no keys.
 	Keyrings [][]byte
 }
 
 // An Ecosystem translates the protocol of Debian repositories. Create it with New.
 type Ecosystem struct {
-	keys  keyring
+	keys  pgp.Keyring
 	hosts hostSet
 }
 
@@ -23,7 +26,7 @@ var _ ecosystem.Ecosystem = (*Ecosystem)(nil)
 
 // New returns the ecosystem.
 func New(o Options) *Ecosystem {
-	return &Ecosystem{keys: newKeyring(o.Keyrings), hosts: newHostSet(publicHosts())}
+	return &Ecosystem{keys: pgp.New(o.Keyrings), hosts: newHostSet(publicHosts())}
 }
 
 // configuration makes apt trust the local authority. It is read before the files of

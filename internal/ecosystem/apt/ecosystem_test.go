@@ -6,6 +6,7 @@ import (
 
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/ecosystemtest"
+	"sutler/internal/pgp"
 )
 
 // recorded returns the ecosystem with the keys that signed the recorded cases.
@@ -15,8 +16,8 @@ func recorded(t testing.TB) *apt.Ecosystem {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := apt.CheckKeyring(ring); n != 1 || err != nil {
-		t.Fatalf("CheckKeyring = %d, %v; want one key", n, err)
+	if n, err := pgp.Check(ring); n != 1 || err != nil {
+		t.Fatalf("Check = %d, %v; want one key", n, err)
 	}
 	return apt.New(apt.Options{Keyrings: [][]byte{ring}})
 }

@@ -6,6 +6,7 @@ import (
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // patches emits the differences between versions of an index, as their list states them.
@@ -75,7 +76,7 @@ func (in inspection) beside(name, sum []byte, size int64) error {
 	for bytes.HasPrefix(name, []byte("./")) {
 		name = name[2:]
 	}
-	u, ok := appendPath([]byte(in.origin+in.dir), name)
+	u, ok := urlpath.Append([]byte(in.origin+in.dir), name)
 	if !ok {
 		return invalid("a file outside of the folder: %.120q", name)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
+	"sutler/internal/pgp"
+	"sutler/internal/urlpath"
 )
 
 // release checks a release and emits what it lists.
@@ -18,9 +20,9 @@ func (e *Ecosystem) release(ctx context.Context, in inspection, src ecosystem.So
 	if err != nil {
 		return ecosystem.Evidence{}, err
 	}
-	text, signed := raw, verdict{}
+	text, signed := raw, pgp.Verdict{}
 	if in.name == "InRelease" {
-		text, signed, err = e.keys.clearsigned(raw)
+		text, signed, err = e.keys.Clearsigned(raw)
 	} else {
 		signed, err = in.detached(ctx, e.keys, raw, src)
 	}
@@ -31,8 +33,8 @@ func (e *Ecosystem) release(ctx context.Context, in inspection, src ecosystem.So
 	if err != nil {
 		return ecosystem.Evidence{}, err
 	}
-	evidence := ecosystem.Evidence{Signer: signed.signer, Note: signed.note, Dated: stated.dated,
-		Expires: earliest(stated.validUntil, signed.expires)}
+	evidence := ecosystem.Evidence{Signer: signed.Signer, Note: signed.Note, Dated: stated.dated,
+		Expires: pgp.Earliest(stated.validUntil, signed.Expires)}
 	if len(stated.files) == 0 {
 		evidence.Note = strings.TrimPrefix(evidence.Note+"; it states no SHA-256 or SHA-512", "; ")
 	}
@@ -40,30 +42,26 @@ func (e *Ecosystem) release(ctx context.Context, in inspection, src ecosystem.So
 }
 
 // detached checks a Release against the Release.gpg beside it. Without one it is unsigned.
-func (in inspection) detached(ctx context.Context, keys keyring, raw []byte, src ecosystem.Source) (verdict, error) {
+func (in inspection) detached(ctx context.Context, keys pgp.Keyring, raw []byte, src ecosystem.Source) (pgp.Verdict, error) {
 	body, err := src.Document(ctx, in.signature(in.dir, in.root))
 	switch {
 	case ctx.Err() != nil:
-		return verdict{}, ctx.Err()
+		return pgp.Verdict{}, ctx.Err()
 	case err != nil:
-		return verdict{note: "not signed: " + err.Error()}, nil
+		return pgp.Verdict{Note: "not signed: " + err.Error()}, nil
 	}
 	armored, err := readSmall(body)
 	if err != nil {
-		return verdict{}, err
+		return pgp.Verdict{}, err
 	}
-	packets, err := dearmor(armored)
-	if err != nil {
-		return verdict{}, err
-	}
-	return keys.verify(raw, packets)
+	return keys.Detached(raw, armored)
 }
 
 // list emits the files of a release, and their names by digest if it has them.
 func (in inspection) list(stated statement) error {
 	for _, f := range stated.files {
 		c := ecosystem.Claim{Digest: f.digest, Size: f.size}
-		name, ok := appendPath([]byte(in.origin+in.dir), []byte(f.name))
+		name, ok := urlpath.Append([]byte(in.origin+in.dir), []byte(f.name))
 		if !ok {
 			return invalid("a file outside of the release's folder: %q", f.name)
 		}
@@ -171,12 +169,4 @@ func parseDate(s string) (time.Time, error) {
 		return t.UTC(), nil
 	}
 	return time.Time{}, invalid("%.60q is not a date", s)
-}
-
-// earliest returns the earlier of two times, of which a zero one is never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -15,6 +15,7 @@ import (
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/apt"
+	"sutler/internal/pgp"
 )
 
 const releaseText = "Origin: Example\nSuite: stable\nDate: Sat, 01 Nov 2025 10:00:00 UTC\nValid-Until: Sat, 08 Nov 2025 10:00:00 UTC\nAcquire-By-Hash: yes\n" +
@@ -323,9 +324,9 @@ func TestCheckKeyring(t *testing.T) {
 		{"garbage", []byte("KBXf garbage"), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := apt.CheckKeyring(tt.ring)
+			n, err := pgp.Check(tt.ring)
 			if n != tt.want || (err == nil) != (tt.want > 0) {
-				t.Errorf("CheckKeyring = %d, %v; want %d keys", n, err, tt.want)
+				t.Errorf("Check = %d, %v; want %d keys", n, err, tt.want)
 			}
 		})
 	}

@@ -11,6 +11,8 @@ import (
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
+	"sutler/internal/unpack"
+	"sutler/internal/urlpath"
 )
 
 // maxListed bounds the files of one source package, in bytes of the lines that list them.
@@ -19,7 +21,7 @@ const maxListed = 1 << 20
 // stanzas emits the files that a Packages or Sources index lists, one by one: an index of
 // 50 MB takes no more memory than one of its lines and its decoder.
 func (in inspection) stanzas(ctx context.Context) error {
-	text, err := unpack(in.doc)
+	text, err := unpack.Text(in.doc)
 	if err != nil {
 		return err
 	}
@@ -59,7 +61,7 @@ func (in inspection) roots() []root {
 		return roots
 	}
 	for at := strings.LastIndexByte(strings.TrimSuffix(in.dir, "/"), '/'); at >= 0; at = strings.LastIndexByte(in.dir[:at], '/') {
-		if below, ok := decode(in.dir[at+1:]); ok && len(below) > 0 {
+		if below, ok := urlpath.Decode(in.dir[at+1:]); ok && len(below) > 0 {
 			roots = append(roots, root{url: []byte(in.origin + in.dir[:at+1]), prefix: below})
 		}
 	}
@@ -197,7 +199,7 @@ func (s *stanza) claim(name []byte, algorithm string, sum []byte, size int64) er
 			continue
 		}
 		var ok bool
-		if s.buf, ok = appendPath(append(s.buf[:0], r.url...), rest); !ok {
+		if s.buf, ok = urlpath.Append(append(s.buf[:0], r.url...), rest); !ok {
 			return invalid("a file outside of the repository: %.120q", name)
 		}
 		if err := s.emit(ecosystem.Claim{URL: string(s.buf), Digest: d, Size: size}); err != nil {

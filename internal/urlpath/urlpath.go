@@ -1,4 +1,6 @@
-package apt
+// Package urlpath puts paths of package repositories into one spelling, and refuses those
+// that servers may read in two ways.
+package urlpath
 
 import (
 	"bytes"
@@ -10,21 +12,21 @@ const maxPath = 4096
 
 const lowerHex = "0123456789abcdef"
 
-// canonicalPath returns an encoded path as apt itself spells it, so that caches and picky
+// Canonical returns an encoded path as apt itself spells it, so that caches and picky
 // object stores on the way to the origin see what they always see: "+" and "~" encoded,
 // with lower-case digits. It reports false for paths that servers may read in two ways.
-func canonicalPath(escaped string) (string, bool) {
+func Canonical(escaped string) (string, bool) {
 	if len(escaped) < 2 || len(escaped) > maxPath || escaped[0] != '/' {
 		return "", false
 	}
 	if isCanonical(escaped) {
 		return escaped, true
 	}
-	decoded, ok := decode(escaped[1:])
+	decoded, ok := Decode(escaped[1:])
 	if !ok {
 		return "", false
 	}
-	p, ok := appendPath(append(make([]byte, 0, len(escaped)+16), '/'), decoded)
+	p, ok := Append(append(make([]byte, 0, len(escaped)+16), '/'), decoded)
 	return string(p), ok
 }
 
@@ -47,8 +49,8 @@ func isPlain(c byte) bool {
 	return strings.IndexByte("_!$&'()*,;=@", c) >= 0
 }
 
-// decode undoes percent-encoding once. It refuses an encoded slash.
-func decode(s string) ([]byte, bool) {
+// Decode undoes percent-encoding once. It refuses an encoded slash.
+func Decode(s string) ([]byte, bool) {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -81,10 +83,10 @@ func unhex(c byte) byte {
 	return 255
 }
 
-// appendPath appends a relative path, given as it is in the file system, to a URL: in
+// Append appends a relative path, given as it is in the file system, to a URL: in
 // canonical encoding, without "." elements. It reports false for a path that leaves its
 // folder, starts with a slash, or that servers may read in two ways.
-func appendPath(dst, name []byte) ([]byte, bool) {
+func Append(dst, name []byte) ([]byte, bool) {
 	if len(name) == 0 || len(name) > maxPath || name[0] == '/' {
 		return dst, false
 	}

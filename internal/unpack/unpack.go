@@ -1,4 +1,5 @@
-package apt
+// Package unpack reads compressed indexes of package repositories, within bounds.
+package unpack
 
 import (
 	"bytes"
@@ -6,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -27,10 +29,10 @@ const (
 // errBomb means that a document unpacks to more than any index does.
 var errBomb = errors.New("it unpacks to too much")
 
-// unpack returns a reader of the plain text of a document, by what its first bytes say:
+// Text returns a reader of the plain text of a document, by what its first bytes say:
 // a name by digest does not tell how it is packed. Errors of the reader wrap ErrInvalid
 // unless the document itself could not be read. The caller closes it.
-func unpack(doc ecosystem.Body) (io.ReadCloser, error) {
+func Text(doc ecosystem.Body) (io.ReadCloser, error) {
 	if doc.Size > maxPacked {
 		return nil, invalid("%d bytes are too many for an index", doc.Size)
 	}
@@ -116,4 +118,37 @@ func (f *faultReader) blame(err error) error {
 		return fmt.Errorf("reading the index: %w", f.fault)
 	}
 	return invalid("unpacking: %w", err)
+}
+
+// magics are how compressed files start, by the ends of their names.
+var magics = [...]struct{ ext, start string }{
+	{".gz", "\x1f\x8b"},
+	{".xz", "\xfd7zXZ\x00"},
+	{".bz2", "BZh"},
+	{".zst", "\x28\xb5\x2f\xfd"},
+}
+
+// CheckShape refuses what cannot be a file of that name: a login page, above all.
+func CheckShape(name string, doc ecosystem.Body) error {
+	var buf [256]byte
+	n, err := doc.ReadAt(buf[:min(int64(len(buf)), doc.Size)], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	head := buf[:n]
+	for _, m := range magics {
+		if n > 0 && strings.HasSuffix(name, m.ext) && !bytes.HasPrefix(head, []byte(m.start)) {
+			return invalid("%s is not compressed as its name says (a login page?)", name)
+		}
+	}
+	text := bytes.ToLower(bytes.TrimLeft(head, "\ufeff \t\r\n"))
+	if bytes.HasPrefix(text, []byte("<!doctype html")) || bytes.HasPrefix(text, []byte("<html")) {
+		return invalid("%s is a web page (a login page?)", name)
+	}
+	return nil
+}
+
+// invalid returns an error that wraps ecosystem.ErrInvalid.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ecosystem.ErrInvalid, fmt.Errorf(format, args...))
 }

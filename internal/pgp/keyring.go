@@ -1,4 +1,8 @@
-package apt
+// Package pgp checks OpenPGP signatures against keyrings: who signed, and how long that counts.
+//
+// One good signature by one known key is enough. Weak digests and keys, keys that had
+// expired when they signed and revoked keys never count.
+package pgp
 
 import (
 	"bytes"
@@ -10,12 +14,12 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// A keyring holds the keys whose signatures count, each once.
-type keyring struct{ entities openpgp.EntityList }
+// A Keyring holds the keys whose signatures count, each once. The zero value has none.
+type Keyring struct{ entities openpgp.EntityList }
 
-// CheckKeyring returns how many keys an OpenPGP keyring holds that can be used, binary or
+// Check returns how many keys an OpenPGP keyring holds that can be used, binary or
 // armored. The error says why there are none.
-func CheckKeyring(b []byte) (keys int, err error) {
+func Check(b []byte) (keys int, err error) {
 	entities, err := readKeyring(b)
 	if err == nil && len(entities) == 0 {
 		err = fmt.Errorf("no OpenPGP keys")
@@ -53,13 +57,13 @@ func readArmored(b []byte) (openpgp.EntityList, error) {
 	return all, nil
 }
 
-// newKeyring merges keyrings. Systems often have several copies of a key, of which one
+// New merges keyrings, binary or armored. What Check refuses adds no keys. Systems often have several copies of a key, of which one
 // has its expiry extended, or was revoked: the latest expiry and every revocation count.
-func newKeyring(rings [][]byte) keyring {
-	var k keyring
+func New(rings [][]byte) Keyring {
+	var k Keyring
 	known := map[string]*openpgp.Entity{}
 	for _, ring := range rings {
-		entities, _ := readKeyring(ring) // what was read before an error counts; see CheckKeyring
+		entities, _ := readKeyring(ring) // what was read before an error counts; see Check
 		for _, e := range entities {
 			id := string(e.PrimaryKey.Fingerprint)
 			if have := known[id]; have != nil {
@@ -112,7 +116,7 @@ func isRevoked(key openpgp.Key) bool {
 // that of its primary key, whichever is shorter.
 func expiry(key openpgp.Key) time.Time {
 	primary, _ := key.Entity.PrimarySelfSignature()
-	return earliest(lifetime(key.Entity.PrimaryKey, primary), lifetime(key.PublicKey, key.SelfSignature))
+	return Earliest(lifetime(key.Entity.PrimaryKey, primary), lifetime(key.PublicKey, key.SelfSignature))
 }
 
 // lifetime returns when a key ends to be good, by one signature on it.

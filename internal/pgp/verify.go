@@ -1,4 +1,4 @@
-package apt
+package pgp
 
 import (
 	"bytes"
@@ -24,29 +24,29 @@ const (
 	signatureTag  = 2    // of the packet, RFC 9580 section 5
 )
 
-// A verdict says who signed a document, or why nobody known did.
-type verdict struct {
-	signer  string    // fingerprint and name, "" if no known key signed it
-	expires time.Time // when that key ends to be good, zero for never
-	note    string
+// A Verdict says who signed a document, or why nobody known did.
+type Verdict struct {
+	Signer  string    // fingerprint and name, "" if no known key signed it
+	Expires time.Time // when that key ends to be good, zero for never
+	Note    string
 }
 
-// clearsigned returns the text that an InRelease file signs. Bytes beside the signed
-// message make it invalid: apt would not read them, but something else might.
-func (k keyring) clearsigned(raw []byte) ([]byte, verdict, error) {
+// Clearsigned returns the text that a clearsigned document signs. Bytes beside the signed
+// message make it invalid: its client would not read them, but something else might.
+func (k Keyring) Clearsigned(raw []byte) ([]byte, Verdict, error) {
 	if !bytes.HasPrefix(raw, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
-		return nil, verdict{}, invalid("no signed message at its start (a login page?)")
+		return nil, Verdict{}, invalid("no signed message at its start (a login page?)")
 	}
 	block, rest := clearsign.Decode(raw)
 	if block == nil || block.ArmoredSignature.Type != openpgp.SignatureType {
-		return nil, verdict{}, invalid("the signed message is not complete")
+		return nil, Verdict{}, invalid("the signed message is not complete")
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, verdict{}, invalid("text behind the signed message")
+		return nil, Verdict{}, invalid("text behind the signed message")
 	}
 	packets, err := io.ReadAll(block.ArmoredSignature.Body)
 	if err != nil {
-		return nil, verdict{}, invalid("signature: %w", err)
+		return nil, Verdict{}, invalid("signature: %w", err)
 	}
 	signed, err := k.verify(block.Bytes, packets)
 	return block.Plaintext, signed, err
@@ -68,12 +68,8 @@ func dearmor(b []byte) ([]byte, error) {
 	return packets, nil
 }
 
-// checkSignature refuses a Release.gpg that holds no signature.
-func checkSignature(doc ecosystem.Body) error {
-	b, err := readSmall(doc)
-	if err != nil {
-		return err
-	}
+// CheckSignature refuses a detached signature, armored or not, that is none.
+func CheckSignature(b []byte) error {
 	packets, err := dearmor(b)
 	if err != nil {
 		return err
@@ -104,14 +100,23 @@ func split(packets []byte) ([][]byte, error) {
 	}
 }
 
+// Detached says who signed a message, by a detached signature, armored or not.
+func (k Keyring) Detached(message, signature []byte) (Verdict, error) {
+	packets, err := dearmor(signature)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return k.verify(message, packets)
+}
+
 // verify says who signed a message. One good signature by a known key is enough. If there
 // is none, a bad one by a known key, and one by a revoked key, make the message invalid.
-func (k keyring) verify(message, packets []byte) (verdict, error) {
+func (k Keyring) verify(message, packets []byte) (Verdict, error) {
 	signatures, err := split(packets)
 	if err != nil {
-		return verdict{}, err
+		return Verdict{}, err
 	}
-	var best verdict
+	var best Verdict
 	var notes []string
 	var refusal error
 	for _, sig := range signatures {
@@ -119,35 +124,35 @@ func (k keyring) verify(message, packets []byte) (verdict, error) {
 		switch {
 		case err != nil:
 			refusal = err
-		case v.signer == "":
-			notes = append(notes, v.note)
-		case best.signer == "" || !best.expires.IsZero() && (v.expires.IsZero() || v.expires.After(best.expires)):
+		case v.Signer == "":
+			notes = append(notes, v.Note)
+		case best.Signer == "" || !best.Expires.IsZero() && (v.Expires.IsZero() || v.Expires.After(best.Expires)):
 			best = v
 		}
 	}
 	switch {
-	case best.signer != "":
+	case best.Signer != "":
 		return best, nil
 	case refusal != nil:
-		return verdict{}, refusal
+		return Verdict{}, refusal
 	}
-	return verdict{note: strings.Join(notes, "; ")}, nil
+	return Verdict{Note: strings.Join(notes, "; ")}, nil
 }
 
 // one checks one signature. Whether a key has expired is asked for the time of the
 // signature; whoever believes the verdict compares its expiry with the clock.
-func (k keyring) one(message, raw []byte) (verdict, error) {
+func (k Keyring) one(message, raw []byte) (Verdict, error) {
 	p, err := packet.Read(bytes.NewReader(raw))
 	sig, ok := p.(*packet.Signature)
 	if err != nil || !ok || sig.IssuerKeyId == nil {
-		return verdict{note: fmt.Sprintf("a signature that cannot be read (%v)", err)}, nil
+		return Verdict{Note: fmt.Sprintf("a signature that cannot be read (%v)", err)}, nil
 	}
 	keys := k.entities.KeysByIdUsage(*sig.IssuerKeyId, packet.KeyFlagSign)
 	if len(keys) == 0 {
-		return verdict{note: "signed by " + issuer(sig) + ", which is no known key"}, nil
+		return Verdict{Note: "signed by " + issuer(sig) + ", which is no known key"}, nil
 	}
 	if weak := weakness(sig, keys); weak != "" {
-		return verdict{note: "signed by " + issuer(sig) + " with " + weak + ", which does not count"}, nil
+		return Verdict{Note: "signed by " + issuer(sig) + " with " + weak + ", which does not count"}, nil
 	}
 	at := &packet.Config{Time: func() time.Time { return sig.CreationTime }}
 	_, signer, err := openpgp.VerifyDetachedSignature(k.entities, bytes.NewReader(message), bytes.NewReader(raw), at)
@@ -158,26 +163,26 @@ func (k keyring) one(message, raw []byte) (verdict, error) {
 	}
 	switch {
 	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrSignatureExpired):
-		return verdict{note: "signed by " + issuer(sig) + ", which had expired (" + err.Error() + ")"}, nil
+		return Verdict{Note: "signed by " + issuer(sig) + ", which had expired (" + err.Error() + ")"}, nil
 	case err != nil:
-		return verdict{}, invalid("signature by %s: %w", issuer(sig), err)
+		return Verdict{}, invalid("signature by %s: %w", issuer(sig), err)
 	}
 	return accepted(sig, signer, keys), nil
 }
 
 // accepted returns the verdict on a good signature.
-func accepted(sig *packet.Signature, signer *openpgp.Entity, keys []openpgp.Key) verdict {
-	v := verdict{signer: fmt.Sprintf("%X", signer.PrimaryKey.Fingerprint)}
+func accepted(sig *packet.Signature, signer *openpgp.Entity, keys []openpgp.Key) Verdict {
+	v := Verdict{Signer: fmt.Sprintf("%X", signer.PrimaryKey.Fingerprint)}
 	if id := signer.PrimaryIdentity(); id != nil {
-		v.signer += " " + id.Name
+		v.Signer += " " + id.Name
 	}
 	for _, key := range keys {
 		if key.Entity == signer {
-			v.expires = earliest(v.expires, expiry(key))
+			v.Expires = Earliest(v.Expires, expiry(key))
 		}
 	}
 	if s := sig.SigLifetimeSecs; s != nil && *s > 0 {
-		v.expires = earliest(v.expires, sig.CreationTime.Add(time.Duration(*s)*time.Second).UTC())
+		v.Expires = Earliest(v.Expires, sig.CreationTime.Add(time.Duration(*s)*time.Second).UTC())
 	}
 	return v
 }
@@ -206,4 +211,17 @@ func issuer(sig *packet.Signature) string {
 		return fmt.Sprintf("%X", sig.IssuerFingerprint)
 	}
 	return fmt.Sprintf("%016X", *sig.IssuerKeyId)
+}
+
+// Earliest returns the earlier of two times, of which a zero one is never.
+func Earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// invalid returns an error that wraps ecosystem.ErrInvalid.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ecosystem.ErrInvalid, fmt.Errorf(format, args...))
 }
