@@ -5,6 +5,7 @@ import (
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/maven"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
 )
@@ -24,6 +25,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		maven.New(maven.Options{Hosts: o.Hosts[maven.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
