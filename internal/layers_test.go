@@ -22,7 +22,7 @@ var layers = map[string]string{
 	"ecosystem":   "digest",
 	"ecosystem/*": "digest ecosystem",
 	// the only one that names the ecosystems
-	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/maven ecosystem/generic",
+	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/maven ecosystem/openpgp ecosystem/generic",
 	"blob":          "digest",
 	"blob/*":        "digest blob blob/blobtest",
 	"index":         "digest ecosystem freshness",

@@ -8,6 +8,7 @@ import (
 	"sutler/internal/ecosystem/maven"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/openpgp"
 )
 
 // Options configure the ecosystems.
@@ -26,6 +27,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
 		maven.New(maven.Options{Hosts: o.Hosts[maven.Name]}),
+		openpgp.New(openpgp.Options{Hosts: o.Hosts[openpgp.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
