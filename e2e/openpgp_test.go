@@ -156,3 +156,28 @@ func TestKeyserverHostile(t *testing.T) {
 		t.Errorf("right key: %+v\n%s", s, r.out)
 	}
 }
+
+// TestKeyserverTLS gets a key with gpg over TLS, by interception. dirmngr looks the
+// keyserver's name up itself and wants dots in it, so a hosts file is put in place for it.
+func TestKeyserverTLS(t *testing.T) {
+	need(t, "gpg", "dirmngr", "unshare")
+	const name = "keys.example.org"
+	hosts := t.TempDir() + "/hosts"
+	write(t, hosts, "127.0.0.1 localhost "+name+"\n")
+	within := []string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts}
+	if out, err := exec.Command(within[0], append(within[1:], "true")...).CombinedOutput(); err != nil {
+		lacks(t, "no mount namespace: "+string(out))
+	}
+	k, prints := keys(t)
+	d := start(t, "UPSTREAM_ALLOW_LOOPBACK="+strings.TrimPrefix(k.URL, "http://"), "UPSTREAM_MIRRORS_ONLY=true",
+		"HOSTS=openpgp="+name, "UPSTREAM_MIRRORS=https://"+name+"/="+k.URL+"/")
+	for range 2 {
+		r, s := d.through(d.dir, append(within, receive(t, "hkps://"+name, prints[0])...)...)
+		if !strings.Contains(r.out, ":"+prints[0]+":") || s.Verified != 1 {
+			t.Errorf("%+v\n%s\n%s", s, r.out, r.err)
+		}
+	}
+	if k.asked != 1 {
+		t.Errorf("the keyserver was asked %d times", k.asked)
+	}
+}
