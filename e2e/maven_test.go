@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -169,15 +170,13 @@ func mavenProject(t *testing.T) string {
 
 // mvn is the command that validates a project with an empty repository of its own. -C makes
 // Maven fail where a checksum does not hold.
-func mvn(t *testing.T, more ...string) []string {
-	t.Helper()
-	return append([]string{"mvn", "-B", "-C", "-Dmaven.repo.local=" + t.TempDir(), "-Dstyle.color=never", "validate"}, more...)
+func mvn(more ...string) []string {
+	return append([]string{"mvn", "-B", "-C", "-Dmaven.repo.local=.m2", "-Dstyle.color=never", "validate"}, more...)
 }
 
 // bySettings is mvn with the settings of `sutler exec`: this release reads no MAVEN_ARGS.
-func bySettings(t *testing.T) []string {
-	t.Helper()
-	return append([]string{"sh", "-c", `exec "$@" -gs "$SUTLER_MAVEN_SETTINGS"`, "sh"}, mvn(t)...)
+func bySettings() []string {
+	return append([]string{"sh", "-c", `exec "$@" -gs "$SUTLER_MAVEN_SETTINGS"`, "sh"}, mvn()...)
 }
 
 // TestMaven resolves a project from Maven Central, of which a mirror stands in: cold, warm
@@ -189,17 +188,19 @@ func TestMaven(t *testing.T) {
 	o.publish("1.0", "1.1")
 	o.snapshot(t, "20240102.030405", "1")
 	d := start(t, o.settings(t)...)
-	_, s := d.through(mavenProject(t), bySettings(t)...)
+	cold := mavenProject(t)
+	_, s := d.through(cold, bySettings()...)
+	unnamed(t, cold+"/.m2", d.addr)
 	if s.Failed > 0 || s.Verified < 6 || s.Unvouched != 1 { // the POM of Apache has but a SHA-1
 		t.Errorf("cold: %+v", s)
 	}
 	if n := o.asked["org/example/parent/1.1/parent-1.1.pom"]; n != 1 {
 		t.Errorf("the newest parent was asked for %d times", n)
 	}
-	_, s = d.through(mavenProject(t), bySettings(t)...)
+	_, s = d.through(mavenProject(t), bySettings()...)
 	s.allFromStore(t, 1)
 	before := o.requests()
-	command := mvn(t, intercepted(t, d)...)
+	command := mvn(intercepted(t, d)...)
 	d.must(mavenProject(t), nil, command[0], command[1:]...)
 	if after := o.requests(); after != before {
 		t.Errorf("through the proxy %d more requests were made of the origin", after-before)
@@ -209,7 +210,7 @@ func TestMaven(t *testing.T) {
 		o.snapshot(t, "20240103.030405", "2")
 	})
 	d.sutler("purge", "maven-metadata.xml")
-	_, s = d.through(mavenProject(t), bySettings(t)...)
+	_, s = d.through(mavenProject(t), bySettings()...)
 	if s.Failed > 0 || o.asked["org/example/parent/2.0/parent-2.0.pom"] != 1 || o.asked["org/example/snap/1.0-SNAPSHOT/snap-1.0-20240103.030405-2.jar"] != 1 {
 		t.Errorf("the new versions were not fetched: %+v", s)
 	}
@@ -217,8 +218,28 @@ func TestMaven(t *testing.T) {
 	o.Close()
 	d.set("UPSTREAM_OFFLINE=true")
 	d.serve()
-	_, s = d.through(mavenProject(t), bySettings(t)...)
+	_, s = d.through(mavenProject(t), bySettings()...)
 	s.allFromStore(t, 1)
+}
+
+// unnamed fails if files of a folder name sutler: they are used without it later.
+func unnamed(t *testing.T, dir, address string) {
+	t.Helper()
+	files := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files++
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, []byte(address)) || bytes.Contains(b, []byte("sutler")) {
+			t.Errorf("%s names sutler:\n%s", path, b)
+		}
+		return err
+	})
+	if err != nil || files == 0 {
+		t.Errorf("%d files in %s: %v", files, dir, err)
+	}
 }
 
 // intercepted returns what makes Java use the proxy and trust the CA.
@@ -242,7 +263,7 @@ func TestMavenHostile(t *testing.T) {
 	d := start(t, o.settings(t)...)
 	for _, bad := range []string{"org/apache/apache/debian/apache-debian.pom", "org/apache/commons/commons-lang3/3.12.0/commons-lang3-3.12.0.jar"} {
 		o.set(func() { o.bad = bad })
-		r := d.run(mavenProject(t), nil, binary, append([]string{"exec", "--"}, bySettings(t)...)...)
+		r := d.run(mavenProject(t), nil, binary, append([]string{"exec", "--"}, bySettings()...)...)
 		s := d.last()
 		if r.code == 0 || s.Failed == 0 {
 			t.Errorf("%s: Maven ended with %d, %d failed\n%s", bad, r.code, s.Failed, r.out)
@@ -252,7 +273,7 @@ func TestMavenHostile(t *testing.T) {
 		}
 	}
 	o.set(func() { o.bad = "" })
-	_, s := d.through(mavenProject(t), bySettings(t)...)
+	_, s := d.through(mavenProject(t), bySettings()...)
 	if s.Failed > 0 {
 		t.Errorf("right bytes: %+v", s)
 	}

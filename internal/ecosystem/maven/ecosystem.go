@@ -83,14 +83,16 @@ func publicRepositories() []string {
 	}
 }
 
-// settingsFile makes Maven fetch from the native endpoint. It takes the place of the
+// settingsFile makes Maven fetch from the native endpoint. The mirror has the name of what
+// it mirrors: Maven notes it beside each file, and would not use the file without sutler
+// if it came from elsewhere. It takes the place of the
 // settings that come with Maven, hence the second mirror, which is theirs: it keeps Maven
 // from repositories over plain HTTP. The user's own settings count as ever, and go first.
 const settingsFile = `<?xml version="1.0" encoding="UTF-8"?>
 <settings xmlns="http://maven.apache.org/SETTINGS/1.0.0">
   <mirrors>
     <mirror>
-      <id>sutler</id>
+      <id>central</id>
       <mirrorOf>central</mirrorOf>
       <url>{native}/maven/</url>
     </mirror>

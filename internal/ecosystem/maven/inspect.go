@@ -178,13 +178,16 @@ func (f *faulty) Read(p []byte) (int, error) {
 type moduleFile struct {
 	FormatVersion string `json:"formatVersion"`
 	Variants      []struct {
-		Files []struct {
-			URL    string `json:"url"`
-			Size   *int64 `json:"size"`
-			SHA512 string `json:"sha512"`
-			SHA256 string `json:"sha256"`
-		} `json:"files"`
+		Files []moduleEntry `json:"files"`
 	} `json:"variants"`
+}
+
+// A moduleEntry is what a module file says of one file.
+type moduleEntry struct {
+	URL    string `json:"url"`
+	Size   *int64 `json:"size"`
+	SHA512 string `json:"sha512"`
+	SHA256 string `json:"sha256"`
 }
 
 // module reads the digests of the files beside a module file. A file of which it says two
@@ -201,34 +204,46 @@ func (e *Ecosystem) module(doc ecosystem.Body) ([]ecosystem.Claim, error) {
 	if m.FormatVersion == "" {
 		return nil, invalid(doc, errors.New("no module file"))
 	}
-	dir := doc.Resource.URL[:strings.LastIndexByte(doc.Resource.URL, '/')+1]
-	var out []ecosystem.Claim
-	stated := map[string]int{} // by URL: where in out
+	var all []ecosystem.Claim
 	for _, v := range m.Variants {
 		for _, f := range v.Files {
-			d, err := digest.New(digest.SHA256, f.SHA256)
-			if err != nil {
-				d, err = digest.New(digest.SHA512, f.SHA512)
-			}
-			name, escapeErr := url.PathUnescape(f.URL)
-			if err != nil || escapeErr != nil || strings.Contains(name, "/") {
-				continue
-			}
-			size := int64(-1)
-			if f.Size != nil && *f.Size >= 0 {
-				size = *f.Size
-			}
-			for _, c := range e.claim(doc.Resource.URL, dir+url.PathEscape(name), d, size) {
-				if i, ok := stated[c.URL]; ok {
-					if out[i].Digest != c.Digest {
-						out[i].Digest = ""
-					}
-					continue
-				}
-				stated[c.URL] = len(out)
-				out = append(out, c)
-			}
+			all = append(all, e.entry(doc.Resource.URL, f)...)
 		}
 	}
-	return slices.DeleteFunc(out, func(c ecosystem.Claim) bool { return c.Digest == "" }), nil
+	return agreed(all), nil
+}
+
+// entry returns what an entry of the module file at a URL claims, if anything.
+func (e *Ecosystem) entry(module string, f moduleEntry) []ecosystem.Claim {
+	d, err := digest.New(digest.SHA256, f.SHA256)
+	if err != nil {
+		d, err = digest.New(digest.SHA512, f.SHA512)
+	}
+	name, escapeErr := url.PathUnescape(f.URL)
+	if err != nil || escapeErr != nil || strings.Contains(name, "/") {
+		return nil
+	}
+	size := int64(-1)
+	if f.Size != nil && *f.Size >= 0 {
+		size = *f.Size
+	}
+	dir := module[:strings.LastIndexByte(module, '/')+1]
+	return e.claim(module, dir+url.PathEscape(name), d, size)
+}
+
+// agreed returns one claim for each file, and none for those with different digests.
+func agreed(claims []ecosystem.Claim) []ecosystem.Claim {
+	var out []ecosystem.Claim
+	at := map[string]int{} // by URL: where in out
+	for _, c := range claims {
+		i, ok := at[c.URL]
+		switch {
+		case !ok:
+			at[c.URL] = len(out)
+			out = append(out, c)
+		case out[i].Digest != c.Digest:
+			out[i].Digest = ""
+		}
+	}
+	return slices.DeleteFunc(out, func(c ecosystem.Claim) bool { return c.Digest == "" })
 }
