@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sutler/internal/control"
+	"sutler/internal/ingress/native"
 	"sutler/internal/receipt"
 	"sutler/internal/settings"
 )
@@ -33,7 +34,8 @@ func (b builds) Begin(ctx context.Context, r control.BuildRequest) (control.Buil
 	}
 	// The name of the build is the user of the proxy: clients send it with every request,
 	// and it opens nothing. The password is there because some clients insist on one.
-	v := settings.Values{Proxy: "http://" + id + ":x@" + address, Native: "http://" + address, Dir: r.Dir, NoProxy: b.d.noProxy()}
+	// Those of the native endpoint have it in the path, for the same reason.
+	v := settings.Values{Proxy: "http://" + id + ":x@" + address, Native: "http://" + address + native.BuildPath + id, Dir: r.Dir, NoProxy: b.d.noProxy()}
 	return control.Build{ID: id, Proxy: v.Proxy, Env: settings.Env(b.d.profiles, v, r.Steps),
 		Files: settings.Files(b.d.profiles, v, b.d.bundle)}, nil
 }

@@ -77,10 +77,15 @@ func Build(r *http.Request) string {
 		return ""
 	}
 	id, _, _ := strings.Cut(string(plain), ":")
-	if id == "" || len(id) > maxBuild || strings.Trim(id, "0123456789abcdef") != "" {
+	if !IsBuild(id) {
 		return ""
 	}
 	return id
+}
+
+// IsBuild reports whether id has the form of a build's name.
+func IsBuild(id string) bool {
+	return id != "" && len(id) <= maxBuild && strings.Trim(id, "0123456789abcdef") == ""
 }
 
 // CheckURL returns an error wrapping ErrURL for a URL that different programs read

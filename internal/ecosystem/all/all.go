@@ -8,8 +8,10 @@ import (
 	"sutler/internal/ecosystem/cargo"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/gomod"
+	"sutler/internal/ecosystem/maven"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/openpgp"
 	"sutler/internal/ecosystem/pypi"
 	"sutler/internal/ecosystem/rpm"
 	"sutler/internal/ecosystem/rubygems"
@@ -41,6 +43,8 @@ func New(o Options) []ecosystem.Ecosystem {
 		pypi.New(pypi.Options{Hosts: o.Hosts[pypi.Name]}),
 		gomod.New(gomod.Options{Hosts: o.Hosts[gomod.Name], SumDB: o.SumDB}),
 		rpm.New(o.RPM),
+		maven.New(maven.Options{Hosts: o.Hosts[maven.Name]}),
+		openpgp.New(openpgp.Options{Hosts: o.Hosts[openpgp.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }

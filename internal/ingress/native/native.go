@@ -69,7 +69,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/" && h.AptCacher:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write([]byte(frontPage)) // whoever is gone does not read it
-	case strings.HasPrefix(path, "/-/") && h.Own != nil:
+	case strings.HasPrefix(path, "/-/") && h.Own != nil && !strings.HasPrefix(path, BuildPath):
 		h.Own.ServeHTTP(w, r)
 	default:
 		h.mounted(w, r)
@@ -99,9 +99,9 @@ func say(w http.ResponseWriter, text string) {
 
 // mounted answers r if its path is that of a mount.
 func (h *Handler) mounted(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.EscapedPath()
+	build, path := attributed(r)
 	if u, ok := overTLS(path, r.URL.RawQuery); ok {
-		h.Respond.Respond(w, r, h.Respond.Request(r, u, ingress.Build(r)))
+		h.Respond.Respond(w, r, h.Respond.Request(r, u, build))
 		return
 	}
 	for _, m := range h.routes {
@@ -109,16 +109,33 @@ func (h *Handler) mounted(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			continue
 		}
-		req := h.Respond.Request(r, u, ingress.Build(r))
+		req := h.Respond.Request(r, u, build)
 		req.Base = base(r)
 		h.Respond.Respond(w, r, req)
 		return
 	}
 	if u, ok := aptCacher(path, r.URL.RawQuery); ok && h.AptCacher {
-		h.Respond.Respond(w, r, h.Respond.Request(r, u, ingress.Build(r)))
+		h.Respond.Respond(w, r, h.Respond.Request(r, u, build))
 		return
 	}
 	ingress.Refuse(w, http.StatusNotFound, "no ecosystem is mounted at "+path+"; sutler's paths are listed in the documentation")
+}
+
+// BuildPath is what the paths of a build's clients begin with, before the build's name and
+// the path itself. Links in documents do not have it: they end up in lock files.
+const BuildPath = "/-/build/"
+
+// attributed returns the build that r belongs to, "" if it does not say, and the path that
+// it asks for.
+func attributed(r *http.Request) (build, path string) {
+	path = r.URL.EscapedPath()
+	if rest, ok := strings.CutPrefix(path, BuildPath); ok {
+		id, below, ok := strings.Cut(rest, "/")
+		if ok && ingress.IsBuild(id) {
+			return id, "/" + below
+		}
+	}
+	return ingress.Build(r), path
 }
 
 // overTLS reads apt-cacher-ng's way to ask for an https origin: /HTTPS///host/path. Its

@@ -30,9 +30,12 @@ func (echo) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem
 	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
 }
 
-// Serve answers "URL base".
+// Serve answers "URL base", and the build if there is one.
 func (echo) Serve(_ context.Context, req ecosystem.Request) (*engine.Answer, error) {
 	b := []byte(req.URL.String() + " " + req.Base)
+	if req.Build != "" {
+		b = append(b, " of "+req.Build...)
+	}
 	return &engine.Answer{Outcome: engine.Hit, Bytes: b, Size: int64(len(b))}, nil
 }
 
@@ -94,6 +97,12 @@ func TestRoutes(t *testing.T) {
 		{"/npm/special/x", "https://special.example/r/x" + base, ""},
 		{"/npm/specialx", "https://npm.example/specialx" + base, ""},
 		{"/apt/deb.example/debian/pool/a%2bb.deb", "http://deb.example/debian/pool/a%2bb.deb" + base, ""},
+		{"/-/build/00ff/npm/left-pad", "https://npm.example/left-pad" + base + " of 00ff", ""},
+		{"/-/build/00ff/HTTPS///deb.example/debian/x", "https://deb.example/debian/x  of 00ff", ""},
+		{"/-/build/00ff/debian/x", "", ""},
+		{"/-/build/00FF/npm/left-pad", "", ""},
+		{"/-/build//npm/left-pad", "", ""},
+		{"/-/build/00ff", "", ""},
 		{"/npm", "", ""},
 		{"/apt/deb.example", "", ""},
 		{"/apt/u@deb.example/x", "", ""},
