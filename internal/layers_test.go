@@ -20,9 +20,12 @@ var layers = map[string]string{
 	"database":    "",
 	"metrics":     "",
 	"ecosystem":   "digest",
-	"ecosystem/*": "digest ecosystem",
+	"ecosystem/*": "digest ecosystem ecosystem/jsondoc ecosystem/site",
+	// what several small ecosystems share
+	"ecosystem/jsondoc": "ecosystem",
+	"ecosystem/site":    "ecosystem",
 	// the only one that names the ecosystems
-	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/generic",
+	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/composer ecosystem/generic",
 	"blob":          "digest",
 	"blob/*":        "digest blob blob/blobtest",
 	"index":         "digest ecosystem freshness",

@@ -4,6 +4,7 @@ package all
 import (
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/apt"
+	"sutler/internal/ecosystem/composer"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
@@ -24,6 +25,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		composer.New(composer.Options{Hosts: o.Hosts[composer.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
