@@ -6,6 +6,7 @@ import (
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/composer"
 	"sutler/internal/ecosystem/generic"
+	"sutler/internal/ecosystem/helm"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/oci"
 )
@@ -26,6 +27,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		apt.New(o.Apt),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
 		composer.New(composer.Options{Hosts: o.Hosts[composer.Name]}),
+		helm.New(helm.Options{Hosts: o.Hosts[helm.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
