@@ -5,6 +5,7 @@ import (
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/composer"
+	"sutler/internal/ecosystem/conda"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/helm"
 	"sutler/internal/ecosystem/npm"
@@ -28,6 +29,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
 		composer.New(composer.Options{Hosts: o.Hosts[composer.Name]}),
 		helm.New(helm.Options{Hosts: o.Hosts[helm.Name]}),
+		conda.New(conda.Options{Hosts: o.Hosts[conda.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
