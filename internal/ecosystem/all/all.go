@@ -9,6 +9,7 @@ import (
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/helm"
 	"sutler/internal/ecosystem/npm"
+	"sutler/internal/ecosystem/nuget"
 	"sutler/internal/ecosystem/oci"
 )
 
@@ -30,6 +31,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		composer.New(composer.Options{Hosts: o.Hosts[composer.Name]}),
 		helm.New(helm.Options{Hosts: o.Hosts[helm.Name]}),
 		conda.New(conda.Options{Hosts: o.Hosts[conda.Name]}),
+		nuget.New(nuget.Options{Hosts: o.Hosts[nuget.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
