@@ -11,6 +11,7 @@ import (
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/nuget"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/terraform"
 )
 
 // Options configure the ecosystems.
@@ -32,6 +33,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		helm.New(helm.Options{Hosts: o.Hosts[helm.Name]}),
 		conda.New(conda.Options{Hosts: o.Hosts[conda.Name]}),
 		nuget.New(nuget.Options{Hosts: o.Hosts[nuget.Name]}),
+		terraform.New(terraform.Options{Hosts: o.Hosts[terraform.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }

@@ -75,7 +75,7 @@ func (e *Ecosystem) entry(ctx context.Context, leaf ecosystem.Resource, raw json
 	}
 	u, err := url.Parse(at)
 	if err != nil {
-		return out, fmt.Errorf("%w: %s: %w", ecosystem.ErrInvalid, leaf.URL, err)
+		return out, fmt.Errorf("%w: %s: catalogEntry is no URL", ecosystem.ErrInvalid, leaf.URL)
 	}
 	res, err := e.Classify(ecosystem.Request{Method: "GET", URL: u})
 	if err != nil || res.Floor != catalogFloor || !sameOrigin(res.URL, leaf.URL) {
@@ -89,7 +89,7 @@ func (e *Ecosystem) entry(ctx context.Context, leaf ecosystem.Resource, raw json
 		return out, err
 	}
 	if !strings.EqualFold(out.ID, leaf.Package) {
-		return out, fmt.Errorf("%w: %s is about %q, not %q", ecosystem.ErrInvalid, at, out.ID, leaf.Package)
+		return out, fmt.Errorf("%w: %s is about %.100q, not %q", ecosystem.ErrInvalid, res.URL, out.ID, leaf.Package)
 	}
 	return out, nil
 }
