@@ -11,6 +11,7 @@ import (
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/nuget"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/pub"
 	"sutler/internal/ecosystem/terraform"
 )
 
@@ -34,6 +35,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		conda.New(conda.Options{Hosts: o.Hosts[conda.Name]}),
 		nuget.New(nuget.Options{Hosts: o.Hosts[nuget.Name]}),
 		terraform.New(terraform.Options{Hosts: o.Hosts[terraform.Name]}),
+		pub.New(pub.Options{Hosts: o.Hosts[pub.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
