@@ -8,6 +8,7 @@ import (
 	"sutler/internal/ecosystem/conda"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/helm"
+	"sutler/internal/ecosystem/hex"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/nuget"
 	"sutler/internal/ecosystem/oci"
@@ -36,6 +37,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		nuget.New(nuget.Options{Hosts: o.Hosts[nuget.Name]}),
 		terraform.New(terraform.Options{Hosts: o.Hosts[terraform.Name]}),
 		pub.New(pub.Options{Hosts: o.Hosts[pub.Name]}),
+		hex.New(hex.Options{Hosts: o.Hosts[hex.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
