@@ -25,7 +25,7 @@ var layers = map[string]string{
 	"ecosystem/jsondoc": "ecosystem",
 	"ecosystem/site":    "ecosystem",
 	// the only one that names the ecosystems
-	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/composer ecosystem/helm ecosystem/conda ecosystem/nuget ecosystem/terraform ecosystem/pub ecosystem/hex ecosystem/generic",
+	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/composer ecosystem/helm ecosystem/conda ecosystem/nuget ecosystem/terraform ecosystem/pub ecosystem/hex ecosystem/huggingface ecosystem/generic",
 	"blob":          "digest",
 	"blob/*":        "digest blob blob/blobtest",
 	"index":         "digest ecosystem freshness",

@@ -9,6 +9,7 @@ import (
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/helm"
 	"sutler/internal/ecosystem/hex"
+	"sutler/internal/ecosystem/huggingface"
 	"sutler/internal/ecosystem/npm"
 	"sutler/internal/ecosystem/nuget"
 	"sutler/internal/ecosystem/oci"
@@ -38,6 +39,7 @@ func New(o Options) []ecosystem.Ecosystem {
 		terraform.New(terraform.Options{Hosts: o.Hosts[terraform.Name]}),
 		pub.New(pub.Options{Hosts: o.Hosts[pub.Name]}),
 		hex.New(hex.Options{Hosts: o.Hosts[hex.Name]}),
+		huggingface.New(huggingface.Options{Hosts: o.Hosts[huggingface.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }
