@@ -40,6 +40,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Title:    "Composer (PHP)",
 		Hosts:    hosts,
 		Mounts:   []ecosystem.Mount{{Path: "/composer/", Origin: "https://" + hosts[0] + "/"}},
+		Clients:  []string{"composer 2.5"},
 		Env:      []ecosystem.Setting{{Name: "COMPOSER_CAFILE", Value: "{dir}/ca.pem"}},
 		Verified: "metadata by TLS; dist archives by nothing but their commit, and pinned to the first download",
 		Unsupported: []string{
