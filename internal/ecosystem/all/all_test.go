@@ -39,6 +39,15 @@ func TestOrder(t *testing.T) {
 		{"https://files.example/tool-1.3.0.tgz", "generic"},
 		{"http://files.example/debian/dists/stable/InRelease", "apt"},
 		{"https://other.example/tool-1.3.0.tgz", ""},
+		{"https://other.example/p2/acme/pad.json", "composer"},
+		{"https://other.example/dist/acme/pad/pad.zip", ""},
+		{"https://other.example/stable/index.yaml", "helm"},
+		{"https://other.example/forge/noarch/pad-1.0-0.conda", "conda"},
+		{"https://other.example/left.pad/1.0.0/left.pad.1.0.0.nupkg", "nuget"},
+		{"https://other.example/v1/providers/acme/pad/versions", "terraform"},
+		{"https://other.example/api/packages/left_pad", ""},
+		{"https://other.example/packages/pad", ""},
+		{"https://other.example/acme/pad/resolve/main/model.onnx", ""},
 	} {
 		if got := classify(t, list, tt.url); got != tt.want {
 			t.Errorf("%s is of %q, want %q", tt.url, got, tt.want)

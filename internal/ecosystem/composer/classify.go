@@ -8,14 +8,19 @@ import (
 	"sutler/internal/ecosystem/site"
 )
 
-// Classify reports which resource a request asks for. Metadata and dists are recognised on
-// every host by their paths; what else a known repository is asked for is passed through.
+// client is how the User-Agent of Composer starts.
+const client = "Composer/"
+
+// Classify reports which resource a request asks for. Metadata is recognised on every host
+// by its path; root documents and dists, whose names others use too, where a repository is
+// known or Composer asks. What else a known repository is asked for is passed through.
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	t, err := e.sites.Read(r)
 	if err != nil {
 		return ecosystem.Resource{}, err
 	}
 	n := len(t.Path)
+	asked := t.Known || strings.HasPrefix(r.Client, client)
 	switch {
 	case n == 0:
 	case t.Known && strings.HasSuffix(t.Base, "://"+codeHost):
@@ -25,7 +30,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 				Package: t.Path[1] + "/" + t.Path[2], Version: t.Path[4],
 			}, nil
 		}
-	case t.Path[n-1] == "packages.json":
+	case t.Path[n-1] == "packages.json" && asked:
 		return ecosystem.Resource{Ecosystem: Name, URL: t.URL(), Kind: ecosystem.Document, Floor: floor}, nil
 	case n >= 3 && t.Path[n-3] == "p2":
 		if res, ok := metadata(t.Up(3), t.Path[n-2], t.Path[n-1]); ok {
@@ -35,7 +40,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		if res, ok := hashed(t); ok {
 			return res, nil
 		}
-	default:
+	case asked:
 		if res, ok := dist(t); ok {
 			return res, nil
 		}

@@ -18,7 +18,7 @@ const codeHost = "api.github.com"
 
 // Options say which private repositories there are. The zero value is good for the public one.
 type Options struct {
-	Hosts []string // "host" or "host/path"; metadata is recognised without this
+	Hosts []string // "host" or "host/path"; Composer's requests are recognised without this
 }
 
 // An Ecosystem translates the Composer repository protocol. Create it with New.

@@ -64,7 +64,7 @@ func (e *Ecosystem) claim(meta ecosystem.Resource, r release) (ecosystem.Claim, 
 	if err != nil {
 		return ecosystem.Claim{}, false
 	}
-	res, err := e.Classify(ecosystem.Request{Method: "GET", URL: u})
+	res, err := e.Classify(ecosystem.Request{Method: "GET", URL: u, Client: client})
 	names := func(v ecosystem.Resource) bool { return v.URL == meta.URL }
 	if err != nil || !slices.ContainsFunc(res.VouchedBy, names) {
 		return ecosystem.Claim{}, false
