@@ -222,7 +222,9 @@ func TestContainerd(t *testing.T) {
 		_ = cmd.Process.Kill() // it holds nothing that is needed
 		_ = cmd.Wait()         // its status is the signal
 	}()
-	ctr := func(args ...string) result { return d.run(dir, nil, "ctr", append([]string{"-a", dir + "/c.sock"}, args...)...) }
+	ctr := func(args ...string) result {
+		return d.run(dir, nil, "ctr", append([]string{"-a", dir + "/c.sock"}, args...)...)
+	}
 	for end := time.Now().Add(10 * time.Second); ctr("version").code != 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("containerd does not answer")

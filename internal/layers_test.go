@@ -12,10 +12,11 @@ import (
 	"testing"
 )
 
-// layers lists, for each package, the packages of this module that it may import. A
-// package that is missing here fails the test, so that a new one is a decision.
+// layers lists, for each package, the packages of this module that it may import; "x/*"
+// stands for all directly below x. A package that is missing here fails the test, so that a new one is a decision.
 var layers = map[string]string{
-	"digest":      "",
+	"adb":         "",
+	"digest":      "adb",
 	"freshness":   "",
 	"database":    "",
 	"metrics":     "",
@@ -24,8 +25,9 @@ var layers = map[string]string{
 	// what several small ecosystems share
 	"ecosystem/jsondoc": "ecosystem",
 	"ecosystem/site":    "ecosystem",
+	"ecosystem/apk":     "digest ecosystem adb",
 	// the only one that names the ecosystems
-	"ecosystem/all": "ecosystem ecosystem/apt ecosystem/npm ecosystem/oci ecosystem/composer ecosystem/helm ecosystem/conda ecosystem/nuget ecosystem/terraform ecosystem/pub ecosystem/hex ecosystem/huggingface ecosystem/generic",
+	"ecosystem/all": "ecosystem ecosystem/*",
 	"blob":          "digest",
 	"blob/*":        "digest blob blob/blobtest",
 	"index":         "digest ecosystem freshness",
@@ -47,7 +49,7 @@ var layers = map[string]string{
 	"settings":      "ecosystem",
 	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
-		"ecosystem/apt ecosystem/generic ecosystem/oci digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
+		"ecosystem/* digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 
 // closed lists packages of the standard library that an ecosystem must not reach directly.
@@ -77,7 +79,7 @@ func TestLayers(t *testing.T) {
 		for _, imp := range pkg.Imports {
 			if in, ok := strings.CutPrefix(imp, "sutler/internal/"); ok {
 				imports[dir] = append(imports[dir], in)
-				if !slices.Contains(strings.Fields(allowed), in) {
+				if may := strings.Fields(allowed); !slices.Contains(may, in) && !slices.Contains(may, path.Dir(in)+"/*") {
 					t.Errorf("%s imports %s", dir, in)
 				}
 			}

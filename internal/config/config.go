@@ -23,6 +23,8 @@ type Config struct {
 	Upstream  Upstream
 	Policy    Policy
 	Apt       Apt
+	Apk       Apk
+	RubyGems  RubyGems
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Freshness Freshness
@@ -71,6 +73,16 @@ const (
 // Apt configures the ecosystem of that name.
 type Apt struct {
 	Keyrings string // directory with further keyrings, "" for none
+}
+
+// Apk configures the ecosystem of that name.
+type Apk struct {
+	Keys string // directory with further public keys, "" for none
+}
+
+// RubyGems configures the ecosystem of that name.
+type RubyGems struct {
+	Legacy bool // lets clients have the index without checksums
 }
 
 // Intercept says which TLS connections are opened with the local CA.

@@ -78,7 +78,7 @@ func (v *validator) paths() {
 		}
 	}
 	for name, path := range map[string]string{
-		"upstream.ca_file": v.l.Upstream.CAFile, "apt.keyrings": v.l.Apt.Keyrings,
+		"upstream.ca_file": v.l.Upstream.CAFile, "apt.keyrings": v.l.Apt.Keyrings, "apk.keys": v.l.Apk.Keys,
 	} {
 		if path != "" && !filepath.IsAbs(path) {
 			v.fail(name, "%q: write an absolute path", path)

@@ -2,10 +2,13 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"sutler/internal/ecosystem/apk"
 )
 
 // keyringDirs are where Debian and its relatives keep the keys of their archives, and
@@ -15,7 +18,27 @@ var keyringDirs = [...]string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "
 // keyrings reads all keyrings of the system and of the configured folder. A file that
 // cannot be read is reported, not fatal: its keys are then unknown.
 func keyrings(configured string) (rings [][]byte, err error) {
-	dirs := keyringDirs[:]
+	err = eachKey(keyringDirs[:], configured, []string{".gpg", ".asc", ".pgp"}, func(_ string, b []byte) error {
+		rings = append(rings, b)
+		return nil
+	})
+	return rings, err
+}
+
+// apkKeys reads the public keys that apk on this system trusts, and those of the configured
+// folder. A key that cannot be used is reported, not fatal: it is then unknown.
+func apkKeys(configured string) (keys []apk.Key, err error) {
+	err = eachKey([]string{"/etc/apk/keys"}, configured, []string{".pub"}, func(name string, b []byte) error {
+		k := apk.Key{Name: name, PEM: b}
+		keys = append(keys, k)
+		return apk.CheckKey(k)
+	})
+	return keys, err
+}
+
+// eachKey reads the files in folders whose names end so. Only the configured folder, if
+// there is one, has to be there.
+func eachKey(dirs []string, configured string, exts []string, add func(name string, b []byte) error) error {
 	if configured != "" {
 		dirs = append(slices.Clone(dirs), configured)
 	}
@@ -26,16 +49,17 @@ func keyrings(configured string) (rings [][]byte, err error) {
 			errs = append(errs, err)
 		}
 		for _, f := range files {
-			if ext := filepath.Ext(f.Name()); f.IsDir() || ext != ".gpg" && ext != ".asc" && ext != ".pgp" {
+			if f.IsDir() || !slices.Contains(exts, filepath.Ext(f.Name())) {
 				continue
 			}
-			b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+			path := filepath.Join(dir, f.Name())
+			b, err := os.ReadFile(path)
 			if err != nil {
 				errs = append(errs, err)
-				continue
+			} else if err := add(f.Name(), b); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", path, err))
 			}
-			rings = append(rings, b)
 		}
 	}
-	return rings, errors.Join(errs...)
+	return errors.Join(errs...)
 }

@@ -24,6 +24,7 @@ import (
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/rubygems"
 	"sutler/internal/engine"
 	"sutler/internal/gc"
 	indexsqlite "sutler/internal/index/sqlite"
@@ -82,16 +83,20 @@ func (d *process) openAuthority(context.Context) (err error) {
 	return nil
 }
 
-// openEcosystems makes the ecosystems; keyrings that cannot be read are no reason to stop.
+// openEcosystems makes the ecosystems; keys that cannot be read are no reason to stop.
 func (d *process) openEcosystems() error {
 	rings, err := keyrings(d.config.Apt.Keyrings)
+	d.trouble.add(err)
+	keys, err := apkKeys(d.config.Apk.Keys)
 	d.trouble.add(err)
 	hosts := map[string][]string{generic.Name: slices.Clone(d.config.Intercept.Hosts)}
 	for _, h := range d.config.Hosts {
 		name, host, _ := strings.Cut(h, "=")
 		hosts[name] = append(hosts[name], host)
 	}
-	d.ecosystems = all.New(all.Options{Apt: apt.Options{Keyrings: rings}, Hosts: hosts})
+	d.ecosystems = all.New(all.Options{
+		Apt: apt.Options{Keyrings: rings}, Apk: keys, RubyGems: rubygems.Options{Legacy: d.config.RubyGems.Legacy}, Hosts: hosts,
+	})
 	for _, e := range d.ecosystems {
 		d.profiles = append(d.profiles, e.Profile())
 		delete(hosts, d.profiles[len(d.profiles)-1].Name)

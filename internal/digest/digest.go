@@ -40,10 +40,18 @@ const (
 	// Digests of what a file contains, see Compute. They are hexadecimal here too.
 	H1    = "h1"    // of the files in a zip: golang.org/x/mod/sumdb/dirhash
 	H1Mod = "h1mod" // the same of a single go.mod
+
+	// Digests of a package of apk version 2: of its control member, and they are those of no
+	// file whose data are not what the control member states the SHA-256 of.
+	APK    = "apk"    // SHA-1, and the control member is not half of a collision
+	APK256 = "apk256" // SHA-256
+	// ADB is the SHA-256 of the tree of a package of apk version 3. It is that of no file with
+	// contents that are not what the tree states digests of.
+	ADB = "adb"
 )
 
 // lengths maps an algorithm to the length of its hexadecimal form.
-var lengths = map[string]int{SHA512: 128, SHA384: 96, SHA256: 64, SHA1: 40, MD5: 32, H1: 64, H1Mod: 64}
+var lengths = map[string]int{SHA512: 128, SHA384: 96, SHA256: 64, SHA1: 40, MD5: 32, H1: 64, H1Mod: 64, APK: 40, APK256: 64, ADB: 64}
 
 // Parse reads "algorithm:hex". It returns ErrInvalid for anything else.
 func Parse(s string) (Digest, error) {
@@ -115,10 +123,12 @@ func (d Digest) Short() string {
 }
 
 // Strong reports whether bytes that have this digest are verified by it.
-// It is false for MD5 and SHA-1, for which collisions can be made.
+// It is false for MD5 and SHA-1, for which collisions can be made. It is true for APK:
+// its SHA-1 is of bytes in which the known ways to make a collision are looked for, and all
+// else in the file hangs on a SHA-256 in them.
 func (d Digest) Strong() bool {
 	switch d.Algorithm() {
-	case SHA256, SHA384, SHA512, H1, H1Mod:
+	case SHA256, SHA384, SHA512, H1, H1Mod, APK, APK256, ADB:
 		return true
 	}
 	return false

@@ -9,12 +9,17 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/dirhash"
+
+	"sutler/internal/adb"
 )
 
 // structures are the algorithms that need the whole file at once.
 var structures = map[string]func(r io.ReaderAt, size int64) (hexadecimal string, err error){
-	H1:    zipTree,
-	H1Mod: goMod,
+	H1:     zipTree,
+	H1Mod:  goMod,
+	APK:    apkSHA1,
+	APK256: apkSHA256,
+	ADB:    adbTree,
 }
 
 // Compute returns the digest of size bytes of r in the algorithm given, as a Hasher does,
@@ -43,6 +48,19 @@ func FromH1(alg, s string) (Digest, error) {
 		return "", fmt.Errorf("%w: %q: write h1: and base64", ErrInvalid, s)
 	}
 	return New(alg, hex.EncodeToString(raw))
+}
+
+// adbTree returns the ADB of a package of apk version 3.
+func adbTree(r io.ReaderAt, size int64) (string, error) {
+	f, err := adb.NewReader(r, size)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if err := f.Check(); err != nil {
+		return "", err
+	}
+	return OfBytes(f.Tree).Hex(), nil
 }
 
 // zipTree returns the H1 of a zip file.

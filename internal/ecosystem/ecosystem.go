@@ -118,8 +118,8 @@ type Resource struct {
 	Floor time.Duration
 
 	// Header are fields that clients get with the body. Values may hold {sha256} and {md5},
-	// the hexadecimal digest of the bytes that this client gets. A field ETag replaces the
-	// engine's; it must be strong, with quotes.
+	// the hexadecimal digest of the bytes that this client gets, and {sha256-base64}. A field
+	// ETag replaces the engine's; it must be strong, with quotes.
 	Header []Setting
 	// Keep names fields of the origin's answer, or of a redirect on the way to it, that are
 	// stored with the body and that clients get.

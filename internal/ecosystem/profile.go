@@ -73,6 +73,7 @@ func (m Mount) URL(escapedPath, rawQuery string) (*url.URL, bool) {
 	origin := m.Origin
 	if hosted {
 		host, tail, ok := strings.Cut(rest, suffix)
+		host = strings.NewReplacer("%3A", ":", "%3a", ":").Replace(host) // pip escapes it in links
 		if !ok || host == "" || strings.ContainsAny(host, "@/\\%") {
 			return nil, false
 		}

@@ -471,3 +471,18 @@ func TestUnknownFileRefreshesTheRepository(t *testing.T) {
 		t.Errorf("trust = %s, want signed", l.Trust)
 	}
 }
+
+// TestCircle ends with an error where documents need each other, at once, and whoever of
+// them is asked first.
+func TestCircle(t *testing.T) {
+	b := newBench(t, map[string]string{"pack/a": "read pack/b\n", "pack/b": "read pack/a\n", "pack/c": "read pack/c\n"}, policy.Rules{})
+	var wg sync.WaitGroup
+	for _, path := range []string{"pack/a", "pack/b", "pack/c"} {
+		wg.Go(func() {
+			if _, _, err := b.get(path); !errors.Is(err, engine.ErrTooDeep) {
+				t.Errorf("get %s = %v", path, err)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -9,9 +9,9 @@ import (
 )
 
 var (
-	// ErrTooDeep means that documents vouch for each other in a longer chain than any
-	// ecosystem has.
-	ErrTooDeep = errors.New("chain of vouching documents is too long")
+	// ErrTooDeep means that documents vouch for each other, in a circle or in a longer
+	// chain than any ecosystem has.
+	ErrTooDeep = errors.New("chain of vouching documents has no end")
 	// ErrTooLarge means that a body is larger than was promised, or than sutler accepts.
 	ErrTooLarge = errors.New("body too large")
 	// ErrRolledBack means that the origin offers an older signed document than it did

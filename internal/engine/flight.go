@@ -34,7 +34,13 @@ type flight struct {
 	outcome Outcome
 	private []byte // a body that was checked but could not be stored
 	err     error
+
+	key   string
+	waits *flight // the flight that this one waits for; guarded by Engine.mu
 }
+
+// flightKey is the key of the flight in the context of what is done for it.
+type flightKey struct{}
 
 // begun is what is known of a body when it starts.
 type begun struct {
@@ -96,9 +102,9 @@ func (e *Engine) join(ctx context.Context, res ecosystem.Resource, depth int, si
 	if e.closed {
 		return nil, false, errors.New("sutler is shutting down")
 	}
-	f := &flight{head: make(chan struct{}), done: make(chan struct{})}
+	f := &flight{key: key, head: make(chan struct{}), done: make(chan struct{})}
 	// A cancelled build must not waste the download that others wait for.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.FillTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), flightKey{}, f), e.FillTimeout)
 	e.flights[key], e.cancels[f] = f, cancel
 	e.running.Go(func() {
 		defer func() {
@@ -212,9 +218,33 @@ func (e *Engine) document(ctx context.Context, res ecosystem.Resource, t trip) (
 	if fd.flight == nil {
 		return fd.object, nil
 	}
-	o, _, err := fd.flight.wait(ctx)
+	o, err := e.await(ctx, fd.flight)
 	if err == nil && o == nil {
 		return nil, errPrivate
 	}
+	return o, err
+}
+
+// await waits for another flight on behalf of the one that ctx belongs to. Two that wait
+// for each other, because their documents vouch for each other, would never end.
+func (e *Engine) await(ctx context.Context, f *flight) (*object, error) {
+	self, ok := ctx.Value(flightKey{}).(*flight)
+	if !ok {
+		o, _, err := f.wait(ctx)
+		return o, err
+	}
+	e.mu.Lock()
+	for next := f; next != nil; next = next.waits {
+		if next == self {
+			e.mu.Unlock()
+			return nil, fmt.Errorf("%w: %s and %s vouch for each other", ErrTooDeep, self.key, f.key)
+		}
+	}
+	self.waits = f
+	e.mu.Unlock()
+	o, _, err := f.wait(ctx)
+	e.mu.Lock()
+	self.waits = nil
+	e.mu.Unlock()
 	return o, err
 }

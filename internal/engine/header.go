@@ -2,6 +2,8 @@ package engine
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -51,13 +53,22 @@ func md5Of(a *Answer, o *object) (string, error) {
 	return d.Hex(), err
 }
 
+// base64Of returns a digest in the notation of RFC 9530, "" if there is none.
+func base64Of(d digest.Digest) string {
+	raw, err := hex.DecodeString(d.Hex())
+	if err != nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
 // addHeader adds the fields kept of the origin's answer and those that the ecosystem wants.
 // A field whose digest is not known yet is left out.
 func (a *Answer) addHeader(kept []ecosystem.Setting, md5 string) {
 	all := make([]ecosystem.Setting, 0, len(kept)+len(a.Resource.Header))
 	all = append(all, kept...)
 	for _, f := range a.Resource.Header {
-		for mark, sum := range map[string]string{"{sha256}": a.Digest.Hex(), "{md5}": md5} {
+		for mark, sum := range map[string]string{"{sha256}": a.Digest.Hex(), "{sha256-base64}": base64Of(a.Digest), "{md5}": md5} {
 			if strings.Contains(f.Value, mark) && sum == "" {
 				f.Name = ""
 			}

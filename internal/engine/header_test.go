@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,7 +19,9 @@ import (
 func TestHeader(t *testing.T) {
 	const body = "signer k\n"
 	b := newBench(t, map[string]string{"field/a": body}, policy.Rules{})
-	want := []ecosystem.Setting{{Name: "X-Commit", Value: "c0ffee"}, {Name: "X-Sum", Value: string(sum(body))}}
+	raw := sha256.Sum256([]byte(body))
+	want := []ecosystem.Setting{{Name: "X-Commit", Value: "c0ffee"}, {Name: "X-Sum", Value: string(sum(body))},
+		{Name: "Repr-Digest", Value: "sha-256=:" + base64.StdEncoding.EncodeToString(raw[:]) + ":"}}
 	for i := range 3 {
 		if i == 2 {
 			b.start(policy.Rules{}) // from the index

@@ -36,7 +36,7 @@ var errTable = errors.New("invalid claims table")
 
 // algorithms are the digests a table can hold, by their number in it.
 var algorithms = [...]string{1: digest.SHA256, 2: digest.SHA384, 3: digest.SHA512, 4: digest.SHA1, 5: digest.MD5,
-	6: digest.H1, 7: digest.H1Mod}
+	6: digest.H1, 7: digest.H1Mod, 8: digest.APK, 9: digest.APK256, 10: digest.ADB}
 
 // A tableWriter collects the claims of one document. The zero value is ready.
 type tableWriter struct {
@@ -174,7 +174,7 @@ func rawLength(alg string) int {
 		return 64
 	case digest.SHA384:
 		return 48
-	case digest.SHA1:
+	case digest.SHA1, digest.APK:
 		return 20
 	case digest.MD5:
 		return 16

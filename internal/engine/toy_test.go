@@ -38,7 +38,7 @@ import (
 //	/ping          what the ecosystem itself answers
 //	/sum/NAME      artifact whose URL states its digest (NAME is the hex of its SHA-256)
 //
-// A document holds lines: "claim PATH DIGEST [VIA]", "date RFC3339", "signer NAME", "bad", "panic".
+// A document holds lines: "claim PATH DIGEST [VIA]", "read PATH" for a sibling, "date RFC3339", "signer NAME", "bad", "panic".
 type toy struct{}
 
 const toyRoot = "http://toy.test/"
@@ -81,7 +81,7 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		res.Hold = true
 	case "field":
 		res.Kind, res.Floor, res.Keep, res.Probe, res.Anonymous = ecosystem.Document, time.Minute, []string{"X-Commit"}, "X-Digest", true
-		res.Header = []ecosystem.Setting{{Name: "X-Sum", Value: "sha256:{sha256}"}, {Name: "ETag", Value: `"{md5}"`}}
+		res.Header = []ecosystem.Setting{{Name: "X-Sum", Value: "sha256:{sha256}"}, {Name: "Repr-Digest", Value: "sha-256=:{sha256-base64}:"}, {Name: "ETag", Value: `"{md5}"`}}
 	case "ping":
 		res.Literal, res.FormType = []byte("{}"), "application/json"
 	case "sum":
@@ -102,7 +102,7 @@ func (t toy) must(path string) ecosystem.Resource {
 	return res
 }
 
-func (toy) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.Source, emit func(ecosystem.Claim) error) (ecosystem.Evidence, error) {
+func (t toy) Inspect(ctx context.Context, doc ecosystem.Body, src ecosystem.Source, emit func(ecosystem.Claim) error) (ecosystem.Evidence, error) {
 	var ev ecosystem.Evidence
 	for s := bufio.NewScanner(doc.Reader()); s.Scan(); {
 		f := strings.Fields(s.Text())
@@ -120,6 +120,10 @@ func (toy) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.Source, em
 				c.Via = toyRoot + f[3]
 			}
 			if err := emit(c); err != nil {
+				return ev, err
+			}
+		case len(f) == 2 && f[0] == "read":
+			if _, err := src.Document(ctx, t.must(f[1])); err != nil {
 				return ev, err
 			}
 		case len(f) == 1 && f[0] == "panic":

@@ -167,6 +167,9 @@ func TestFieldsSayWhereAnAnswerCameFrom(t *testing.T) {
 		{"artifact nobody vouches for", with(artifact(), func(a *engine.Answer) { a.Trust = index.Unvouched }),
 			map[string]string{"Cache-Control": ""}},
 		{"fresh document", document(func(*engine.Answer) {}), map[string]string{"Cache-Control": "max-age=120", "Vary": "Accept", "Age": "90"}},
+		{"fresh document whose ecosystem says how long clients keep it", document(func(a *engine.Answer) {
+			a.Header = []ecosystem.Setting{{Name: "Cache-Control", Value: "max-age=60"}}
+		}), map[string]string{"Cache-Control": "max-age=60", "Age": "90"}},
 		{"revalidated", document(func(a *engine.Answer) { a.Outcome, a.Age = engine.Revalidated, 0 }),
 			map[string]string{"Cache-Status": "sutler; fwd=stale; fwd-status=304", "Cache-Control": "max-age=30", "Age": ""}},
 		{"stale", document(func(a *engine.Answer) { a.Outcome, a.Lifetime = engine.Stale, 0 }),

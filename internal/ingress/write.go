@@ -117,8 +117,11 @@ func describe(h http.Header, a *engine.Answer) {
 	case a.Lifetime < time.Second:
 		h["Cache-Control"], h["Vary"] = revalidate, byAccept
 	default:
-		// A client subtracts Age from max-age, so max-age is the whole lifetime.
-		set(4, "Cache-Control", "max-age="+strconv.FormatInt(age+int64(a.Lifetime/time.Second), 10))
+		// A client subtracts Age from max-age, so max-age is the whole lifetime, unless the
+		// ecosystem knows what its clients had better be told.
+		if h["Cache-Control"] == nil {
+			set(4, "Cache-Control", "max-age="+strconv.FormatInt(age+int64(a.Lifetime/time.Second), 10))
+		}
 		h["Vary"] = byAccept
 	}
 }

@@ -102,6 +102,9 @@ func (c *Client) authorize(ctx context.Context, a ask, refused *http.Response) (
 		return "", &StatusError{URL: Redact(a.url.String()), Status: refused.StatusCode}
 	}
 	got, err, _ := c.tokens.asked.Do(key, func() (any, error) {
+		if now, ok := c.tokens.get(key, time.Now()); ok && now != a.token {
+			return now, nil // somebody got one while this request was refused
+		}
 		// Whoever waits for the same token may wait longer than the first who asked for it.
 		k, err := c.ask(context.WithoutCancel(ctx), a, ch)
 		if err == nil {

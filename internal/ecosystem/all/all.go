@@ -3,7 +3,9 @@ package all
 
 import (
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/apk"
 	"sutler/internal/ecosystem/apt"
+	"sutler/internal/ecosystem/cargo"
 	"sutler/internal/ecosystem/composer"
 	"sutler/internal/ecosystem/conda"
 	"sutler/internal/ecosystem/generic"
@@ -14,12 +16,16 @@ import (
 	"sutler/internal/ecosystem/nuget"
 	"sutler/internal/ecosystem/oci"
 	"sutler/internal/ecosystem/pub"
+	"sutler/internal/ecosystem/pypi"
+	"sutler/internal/ecosystem/rubygems"
 	"sutler/internal/ecosystem/terraform"
 )
 
 // Options configure the ecosystems.
 type Options struct {
-	Apt apt.Options
+	Apt      apt.Options
+	Apk      []apk.Key        // further public keys
+	RubyGems rubygems.Options // without its Hosts
 	// Hosts are further hosts of an ecosystem, by its name: "host" or, for registries that
 	// lie under a path, "host/path".
 	Hosts map[string][]string
@@ -31,7 +37,11 @@ func New(o Options) []ecosystem.Ecosystem {
 	return []ecosystem.Ecosystem{
 		oci.New(oci.Options{Hosts: o.Hosts[oci.Name]}),
 		apt.New(o.Apt),
+		apk.New(apk.Options{Keys: o.Apk, Hosts: o.Hosts[apk.Name]}),
 		npm.New(npm.Options{Hosts: o.Hosts[npm.Name]}),
+		cargo.New(cargo.Options{Hosts: o.Hosts[cargo.Name]}),
+		rubygems.New(rubygems.Options{Hosts: o.Hosts[rubygems.Name], Legacy: o.RubyGems.Legacy}),
+		pypi.New(pypi.Options{Hosts: o.Hosts[pypi.Name]}),
 		composer.New(composer.Options{Hosts: o.Hosts[composer.Name]}),
 		helm.New(helm.Options{Hosts: o.Hosts[helm.Name]}),
 		conda.New(conda.Options{Hosts: o.Hosts[conda.Name]}),

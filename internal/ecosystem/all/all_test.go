@@ -12,14 +12,15 @@ import (
 )
 
 // classify returns the name of the first ecosystem that knows a URL, as the engine asks them.
-func classify(t *testing.T, list []ecosystem.Ecosystem, address string) string {
+// base is the native endpoint's address if the request came there.
+func classify(t *testing.T, list []ecosystem.Ecosystem, address, base string) string {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range list {
-		if _, err := e.Classify(ecosystem.Request{Method: "GET", URL: u}); !errors.Is(err, ecosystem.ErrUnknown) {
+		if _, err := e.Classify(ecosystem.Request{Method: "GET", URL: u, Base: base}); !errors.Is(err, ecosystem.ErrUnknown) {
 			return e.Profile().Name
 		}
 	}
@@ -36,8 +37,11 @@ func TestOrder(t *testing.T) {
 	for _, tt := range []struct{ url, want string }{
 		{"https://files.example/npm/left-pad", "npm"},
 		{"https://files.example/left-pad/-/left-pad-1.3.0.tgz", "npm"},
+		{"https://files.example/simple/six/", "pypi"},
 		{"https://files.example/tool-1.3.0.tgz", "generic"},
 		{"http://files.example/debian/dists/stable/InRelease", "apt"},
+		{"http://files.example/alpine/edge/main/x86_64/APKINDEX.tar.gz", "apk"},
+		{"http://files.example/alpine/edge/main/x86_64/zlib-1.3.1-r2.apk", "apk"},
 		{"https://other.example/tool-1.3.0.tgz", ""},
 		{"https://other.example/p2/acme/pad.json", "composer"},
 		{"https://other.example/dist/acme/pad/pad.zip", ""},
@@ -49,8 +53,10 @@ func TestOrder(t *testing.T) {
 		{"https://other.example/packages/pad", ""},
 		{"https://other.example/acme/pad/resolve/main/model.onnx", ""},
 	} {
-		if got := classify(t, list, tt.url); got != tt.want {
-			t.Errorf("%s is of %q, want %q", tt.url, got, tt.want)
+		for _, base := range []string{"", "http://cache.example"} {
+			if got := classify(t, list, tt.url, base); got != tt.want {
+				t.Errorf("%s by %q is of %q, want %q", tt.url, base, got, tt.want)
+			}
 		}
 	}
 }

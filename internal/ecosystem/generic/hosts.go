@@ -57,6 +57,7 @@ func publicHosts() []host {
 		{"dlcdn.apache.org", byName, sha512},
 		{"artifacts.elastic.co", byName, sha512},
 		{"dl.k8s.io", byName, sha256},
+		{"dl-cdn.alpinelinux.org", byName, sha256},
 		{"cdn.dl.k8s.io", byName, sha256},
 		{"get.helm.sh", byName, sha256sum},
 		{"dl.min.io", byName, sha256sum},

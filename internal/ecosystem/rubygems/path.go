@@ -1,0 +1,90 @@
+package rubygems
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// marshal is the folder of gemspecs, named after the version of Ruby's serialisation.
+const marshal = "Marshal.4.8"
+
+// maxName is the longest file name accepted, and maxSplits how many ways to read it are.
+const (
+	maxName   = 255
+	maxSplits = 3
+)
+
+var (
+	versionPattern  = regexp.MustCompile(`^[0-9]+(\.[0-9A-Za-z]+)*$`)
+	platformPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
+)
+
+// A gemName is one way to read the name of a gem's file.
+type gemName struct {
+	name, version string // version with the platform, if there is one: "1.0.0-java"
+}
+
+// cutGem splits "nokogiri-1.16.0-x86_64-linux". Names may hold dashes and digits, and
+// platforms may end in numbers, so there may be several ways; the shortest name is first.
+func cutGem(stem string) []gemName {
+	var out []gemName
+	for i := 1; i < len(stem) && len(out) < maxSplits; i++ {
+		if stem[i-1] == '-' && i > 1 && validVersion(stem[i:]) {
+			out = append(out, gemName{stem[:i-1], stem[i:]})
+		}
+	}
+	return out
+}
+
+// validVersion reports whether s is a version, or a version and a platform.
+func validVersion(s string) bool {
+	version, platform, ok := strings.Cut(s, "-")
+	return versionPattern.MatchString(version) && (!ok || platformPattern.MatchString(platform)) && len(s) <= maxName
+}
+
+// validName reports whether s can be the name of a gem, or of its file without the ending.
+func validName(s string) bool {
+	if s == "" || s[0] == '.' || s[0] == '-' || len(s) > maxName {
+		return false
+	}
+	for _, c := range []byte(s) { // a list has 200,000 names: a pattern takes ten times as long
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
+func canonicalHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// decode splits an escaped path into its decoded segments. It returns false for paths that
+// servers read in different ways.
+func decode(escaped string) ([]string, bool) {
+	if escaped == "" {
+		return nil, true
+	}
+	parts := strings.Split(escaped, "/")
+	for i, part := range parts {
+		s, err := url.PathUnescape(part)
+		if err != nil || s == "" && i < len(parts)-1 || s == "." || s == ".." || strings.ContainsAny(s, `/\%`) {
+			return nil, false
+		}
+		for j := range len(s) {
+			if s[j] < 0x20 || s[j] == 0x7f {
+				return nil, false
+			}
+		}
+		parts[i] = s
+	}
+	return parts, true
+}
