@@ -202,6 +202,12 @@ func TestCases(t *testing.T) {
 			b.want("pack/x/-/x.tgz", "tarball", engine.Miss)
 			b.want("pack/y/-/y.tgz", "tarball", engine.Hit)
 		}},
+		{name: "known digest under another name is fetched for its fields", files: map[string]string{
+			"pack/x": pack, "pack/x/-/x.tgz": "tarball", "pack/y": "claim pack/y/-/y.kept " + string(sum("tarball")) + "\n", "pack/y/-/y.kept": "tarball"}, run: func(b *bench) {
+			b.want("pack/x/-/x.tgz", "tarball", engine.Miss)
+			b.want("pack/y/-/y.kept", "tarball", engine.Miss)
+			b.want("pack/y/-/y.kept", "tarball", engine.Hit)
+		}},
 		{name: "digest in the URL", files: map[string]string{"sum/" + sum("layer").Hex(): "layer", "sum/" + sum("other").Hex(): "evil"}, run: func(b *bench) {
 			b.want("sum/"+sum("layer").Hex(), "layer", engine.Miss)
 			b.want("sum/"+sum("layer").Hex(), "layer", engine.Hit)

@@ -146,8 +146,12 @@ func (e *Engine) adopt(ctx context.Context, fl *fill) (*object, Outcome, error) 
 	}
 	en := e.entry(fl, claim.Digest, size)
 	en.Type = claim.Type
-	if like := e.alike(ctx, fl, claim); like != nil {
+	like := e.alike(ctx, fl, claim)
+	if like != nil {
 		en.Type, en.Origin, en.Header = like.entry.Type, like.entry.Origin, like.entry.Header
+	}
+	if len(fl.res.Keep) > 0 && (like == nil || like.entry.Blob != claim.Digest) {
+		return e.fetch(ctx, fl) // only the origin has the fields that belong to this name
 	}
 	if en.Type == "" && fl.res.Accept != "" {
 		return e.fetch(ctx, fl) // what it is must be known: the client asked for certain types

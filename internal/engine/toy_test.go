@@ -74,6 +74,9 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		if pkg, _, file := strings.Cut(name, "/-/"); file {
 			res.Kind, res.Package = ecosystem.Artifact, pkg
 			res.VouchedBy = []ecosystem.Resource{t.must("pack/" + pkg)}
+			if strings.HasSuffix(name, ".kept") {
+				res.Keep = []string{"X-Commit"}
+			}
 		}
 	case "held":
 		res.Hold = true

@@ -6,15 +6,23 @@ import (
 	"sutler/internal/ecosystem/apk"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/cargo"
+	"sutler/internal/ecosystem/composer"
+	"sutler/internal/ecosystem/conda"
 	"sutler/internal/ecosystem/generic"
 	"sutler/internal/ecosystem/gomod"
+	"sutler/internal/ecosystem/helm"
+	"sutler/internal/ecosystem/hex"
+	"sutler/internal/ecosystem/huggingface"
 	"sutler/internal/ecosystem/maven"
 	"sutler/internal/ecosystem/npm"
+	"sutler/internal/ecosystem/nuget"
 	"sutler/internal/ecosystem/oci"
 	"sutler/internal/ecosystem/openpgp"
+	"sutler/internal/ecosystem/pub"
 	"sutler/internal/ecosystem/pypi"
 	"sutler/internal/ecosystem/rpm"
 	"sutler/internal/ecosystem/rubygems"
+	"sutler/internal/ecosystem/terraform"
 )
 
 // Options configure the ecosystems.
@@ -45,6 +53,14 @@ func New(o Options) []ecosystem.Ecosystem {
 		rpm.New(o.RPM),
 		maven.New(maven.Options{Hosts: o.Hosts[maven.Name]}),
 		openpgp.New(openpgp.Options{Hosts: o.Hosts[openpgp.Name]}),
+		composer.New(composer.Options{Hosts: o.Hosts[composer.Name]}),
+		helm.New(helm.Options{Hosts: o.Hosts[helm.Name]}),
+		conda.New(conda.Options{Hosts: o.Hosts[conda.Name]}),
+		nuget.New(nuget.Options{Hosts: o.Hosts[nuget.Name]}),
+		terraform.New(terraform.Options{Hosts: o.Hosts[terraform.Name]}),
+		pub.New(pub.Options{Hosts: o.Hosts[pub.Name]}),
+		hex.New(hex.Options{Hosts: o.Hosts[hex.Name]}),
+		huggingface.New(huggingface.Options{Hosts: o.Hosts[huggingface.Name]}),
 		generic.New(generic.Options{Hosts: o.Hosts[generic.Name]}),
 	}
 }

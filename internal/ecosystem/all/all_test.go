@@ -43,6 +43,15 @@ func TestOrder(t *testing.T) {
 		{"http://files.example/alpine/edge/main/x86_64/APKINDEX.tar.gz", "apk"},
 		{"http://files.example/alpine/edge/main/x86_64/zlib-1.3.1-r2.apk", "apk"},
 		{"https://other.example/tool-1.3.0.tgz", ""},
+		{"https://other.example/p2/acme/pad.json", "composer"},
+		{"https://other.example/dist/acme/pad/pad.zip", ""},
+		{"https://other.example/stable/index.yaml", "helm"},
+		{"https://other.example/forge/noarch/pad-1.0-0.conda", "conda"},
+		{"https://other.example/left.pad/1.0.0/left.pad.1.0.0.nupkg", "nuget"},
+		{"https://other.example/v1/providers/acme/pad/versions", "terraform"},
+		{"https://other.example/api/packages/left_pad", ""},
+		{"https://other.example/packages/pad", ""},
+		{"https://other.example/acme/pad/resolve/main/model.onnx", ""},
 	} {
 		for _, base := range []string{"", "http://cache.example"} {
 			if got := classify(t, list, tt.url, base); got != tt.want {

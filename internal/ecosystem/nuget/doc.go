@@ -1,0 +1,20 @@
+// Package nuget describes NuGet feeds of version 3.
+//
+// The service index (/v3/index.json) names the parts of a feed by absolute URLs. Restoring
+// needs one of them, the flat container: /{id}/index.json lists versions, and
+// /{id}/{version}/{id}.{version}.nupkg and .nuspec never change. Ids and versions are in
+// lower case there.
+//
+// Of the parts only the catalog states digests. For the public feed trust runs
+// TLS → registration leaf → catalog leaf → packageHash (SHA-512) → package: the leaf of the
+// version is found from the package's URL, and names the catalog's.
+//
+// Not verified: the signatures inside packages, which clients check, packages of other
+// feeds, whose layout is not known, and packages whose version only the compressed
+// registrations list (SemVer 2).
+//
+// Not cached: searches, compressed registrations (they come encoded to clients that did not
+// ask for it), vulnerabilities, and feeds of version 2.
+//
+// Specification: https://learn.microsoft.com/en-us/nuget/api/overview
+package nuget

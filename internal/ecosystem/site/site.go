@@ -1,0 +1,187 @@
+// Package site takes requests apart for ecosystems whose registries lie at fixed paths of
+// known hosts: which registry is asked, and for what path of it. Paths that servers may
+// read in two ways are no paths here.
+package site
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"sutler/internal/ecosystem"
+)
+
+// maxPath is the longest path accepted, in bytes.
+const maxPath = 4 << 10
+
+// A List holds the registries of an ecosystem.
+type List []registry
+
+// A registry is a host, in lower case and with its port if it has one, and the decoded
+// path on it.
+type registry struct {
+	host string
+	path []string
+}
+
+// New returns a list of registries, each "host" or "host/path".
+func New(registries ...string) List {
+	var l List
+	for _, r := range registries {
+		host, path, _ := strings.Cut(r, "/")
+		path = strings.Trim(path, "/")
+		var segments []string
+		if path != "" {
+			segments = strings.Split(path, "/")
+		}
+		l = append(l, registry{strings.ToLower(host), segments})
+	}
+	return l
+}
+
+// Hosts returns the hosts of the list, without ports, each once.
+func (l List) Hosts() []string {
+	var out []string
+	for _, r := range l {
+		name := (&url.URL{Host: r.host}).Hostname()
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// A Target is a GET or HEAD of a path without a query.
+type Target struct {
+	Known  bool   // lies under a registry of the list
+	Origin string // "https://host", canonical
+	Base   string // URL of the registry, or the origin if it is not known; no slash at its end
+	// Path are the decoded segments below Base, all of them printable and none a step;
+	// empty if Base itself is asked for. A slash at the end of the path is not kept.
+	Path []string
+}
+
+// Read takes a request apart. What is no download is ErrBypass at a registry of the list,
+// or ErrRefused if it cannot be one; anywhere else it is ErrUnknown.
+func (l List) Read(r ecosystem.Request) (Target, error) {
+	if r.URL == nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
+		return Target{}, ecosystem.ErrUnknown
+	}
+	segments, ok := split(r.URL.EscapedPath())
+	if !ok {
+		if l.owns(r.URL) {
+			return Target{}, ecosystem.ErrRefused
+		}
+		return Target{}, ecosystem.ErrUnknown
+	}
+	t := l.locate(r.URL, segments)
+	switch r.Method {
+	case "GET", "HEAD":
+		if r.URL.User != nil || r.URL.RawQuery != "" {
+			return Target{}, t.None()
+		}
+		return t, nil
+	case "PUT", "POST", "DELETE", "PATCH":
+		return Target{}, t.None()
+	}
+	if t.Known {
+		return Target{}, ecosystem.ErrRefused
+	}
+	return Target{}, ecosystem.ErrUnknown
+}
+
+// None is the error for a target that is no resource of the ecosystem.
+func (t Target) None() error {
+	if t.Known {
+		return ecosystem.ErrBypass
+	}
+	return ecosystem.ErrUnknown
+}
+
+// URL returns the canonical URL of the target.
+func (t Target) URL() string { return t.Up(0) }
+
+// Up returns the URL that is n segments shorter than the target's, with the segments given
+// after it.
+func (t Target) Up(n int, more ...string) string {
+	return Join(t.Base, append(slices.Clone(t.Path[:max(0, len(t.Path)-n)]), more...)...)
+}
+
+// Join appends decoded segments to a URL that has no slash at its end.
+func Join(base string, segments ...string) string {
+	var b strings.Builder
+	b.WriteString(base)
+	for _, s := range segments {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(s))
+	}
+	return b.String()
+}
+
+// Plain reports whether a decoded segment is no step in a path and holds nothing that
+// servers read in different ways: slashes, control characters, another escape. Names from
+// documents must be plain before they become part of a URL.
+func Plain(s string) bool {
+	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, `/\%`) {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// owns reports whether a host of the list is asked.
+func (l List) owns(u *url.URL) bool {
+	return slices.ContainsFunc(l, func(r registry) bool { return r.is(u) })
+}
+
+// is reports whether u is on the host of the registry.
+func (r registry) is(u *url.URL) bool {
+	return strings.EqualFold(r.host, u.Hostname()) || strings.EqualFold(r.host, u.Host)
+}
+
+// locate finds the registry with the longest path that holds the segments.
+func (l List) locate(u *url.URL, segments []string) Target {
+	t := Target{Origin: u.Scheme + "://" + canonicalHost(u), Path: segments}
+	depth := 0
+	for _, r := range l {
+		n := len(r.path)
+		if r.is(u) && n <= len(segments) && slices.Equal(r.path, segments[:n]) && n >= depth {
+			t.Known, depth = true, n
+		}
+	}
+	t.Base, t.Path = Join(t.Origin, segments[:depth]...), segments[depth:]
+	return t
+}
+
+// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
+func canonicalHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// split decodes the segments of an escaped path.
+func split(escaped string) ([]string, bool) {
+	if len(escaped) > maxPath {
+		return nil, false
+	}
+	escaped = strings.TrimSuffix(strings.TrimPrefix(escaped, "/"), "/")
+	if escaped == "" {
+		return nil, true
+	}
+	var out []string
+	for part := range strings.SplitSeq(escaped, "/") {
+		s, err := url.PathUnescape(part)
+		if err != nil || !Plain(s) {
+			return nil, false
+		}
+		out = append(out, s)
+	}
+	return out, true
+}
