@@ -44,6 +44,9 @@ type Options struct {
 	// Env are variables for RUN steps, the same from build to build: they are part of the
 	// layer cache's key. Variables of the proxy do not belong here.
 	Env map[string]string
+	// Proxied names variables that hold the proxy's URL besides the common ones. Engines
+	// that cannot put a secret into a step's environment leave them out.
+	Proxied []string
 	// Files are contents by name of files below /dev/sutler in RUN steps.
 	Files map[string][]byte
 	// Stdin, Stdout and Stderr are the engine's. If nil, they are the null device.
@@ -128,7 +131,7 @@ func (o *Options) flags(ctx context.Context, dir string) ([]string, error) {
 
 // frontendFlags hands the frontend to the builder.
 func (o *Options) frontendFlags(ctx context.Context, dir string) ([]string, error) {
-	f, err := newFrontend(o.Engine.Arch, frontendSettings{Env: o.Env, Files: slices.Collect(maps.Keys(o.Files))})
+	f, err := newFrontend(o.Engine.Arch, frontendSettings{Env: o.Env, Files: slices.Collect(maps.Keys(o.Files)), Proxied: o.Proxied})
 	if err != nil {
 		return nil, err
 	}

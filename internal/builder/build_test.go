@@ -30,12 +30,12 @@ func TestNamesOfTheFrontend(t *testing.T) {
 			t.Errorf("%q here, %q in the frontend", p[0], p[1])
 		}
 	}
-	data, err := json.Marshal(frontendSettings{Env: map[string]string{"A": "b"}, Files: []string{"ca.pem"}})
+	data, err := json.Marshal(frontendSettings{Env: map[string]string{"A": "b"}, Files: []string{"ca.pem"}, Proxied: []string{"A_PROXY"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, err := frontend.ParseSettings(data)
-	if err != nil || s.Env["A"] != "b" || !slices.Equal(s.Files, []string{"ca.pem"}) {
+	if err != nil || s.Env["A"] != "b" || !slices.Equal(s.Files, []string{"ca.pem"}) || !slices.Equal(s.Proxied, []string{"A_PROXY"}) {
 		t.Errorf("ParseSettings = %+v, %v", s, err)
 	}
 }

@@ -43,7 +43,7 @@ func (a *app) buildThrough(ctx context.Context, client *control.Client, f buildF
 	ctx, stop := a.engineContext(ctx)
 	defer stop()
 	code, err := builder.Run(ctx, builder.Options{
-		Engine: engine, Args: f.rest, Proxy: proxy, NoProxy: settings.NoProxy, Env: environment(b.Env), Files: b.Files,
+		Engine: engine, Args: f.rest, Proxy: proxy, NoProxy: settings.NoProxy, Env: environment(b.Env), Proxied: b.Proxied, Files: b.Files,
 		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Notice: func(text string) { a.say("sutler: %s", text) },
 	})
 	ctx = context.WithoutCancel(ctx)

@@ -67,7 +67,10 @@ type Build struct {
 	ID    string              `json:"id"`
 	Proxy string              `json:"proxy"` // URL, names the build as user
 	Env   []ecosystem.Setting `json:"env"`   // in a fixed order
-	Files map[string][]byte   `json:"files"` // by name, to be put into BuildRequest.Dir
+	// Proxied names further variables that hold Proxy; they are not in Env if that goes
+	// into cache keys.
+	Proxied []string          `json:"proxied,omitempty"`
+	Files   map[string][]byte `json:"files"` // by name, to be put into BuildRequest.Dir
 }
 
 // Receipt is a build and all that it was served.

@@ -35,7 +35,7 @@ func (b builds) Begin(ctx context.Context, r control.BuildRequest) (control.Buil
 	// and it opens nothing. The password is there because some clients insist on one.
 	v := settings.Values{Proxy: "http://" + id + ":x@" + address, Native: "http://" + address, Dir: r.Dir, NoProxy: b.d.noProxy()}
 	return control.Build{ID: id, Proxy: v.Proxy, Env: settings.Env(b.d.profiles, v, r.Steps),
-		Files: settings.Files(b.d.profiles, v, b.d.bundle)}, nil
+		Proxied: settings.Proxied(b.d.profiles), Files: settings.Files(b.d.profiles, v, b.d.bundle)}, nil
 }
 
 // reach returns host:port on which clients reach the daemon by one of this machine's
