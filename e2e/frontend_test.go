@@ -255,10 +255,7 @@ func remoteContext(t *testing.T) {
 func TestFrontendOtherBuilder(t *testing.T) {
 	engine(t, "buildkitd")
 	dir := t.TempDir()
-	base := filepath.Join(cacheDir(t), "base.tar")
-	if err := os.Link(base, dir+"/base.tar"); err != nil {
-		output(t, "cp", base, dir+"/base.tar")
-	}
+	linkTo(t, filepath.Join(cacheDir(t), "base.tar"), dir+"/base.tar")
 	text := strings.Replace(frontendDockerfile, "ARG BASE=debian:bookworm-slim", "ARG BASE=scratch", 1)
 	write(t, dir+"/Dockerfile", strings.Replace(text, "BASE_FILES", "ADD base.tar /\nENV PATH=/usr/sbin:/usr/bin:/sbin:/bin RUN="+dir, 1))
 	image := t.TempDir()
