@@ -60,6 +60,10 @@ type BuildRequest struct {
 	// Steps says that the variables go into cache keys of build steps: those that differ
 	// from build to build are left out.
 	Steps bool `json:"steps,omitempty"`
+	// Strict refuses this build what nobody vouches for, and Offline lets it reach no
+	// origin, whatever the configuration says of others.
+	Strict  bool `json:"strict,omitempty"`
+	Offline bool `json:"offline,omitempty"`
 }
 
 // A Build is what a build needs to be served by the daemon.

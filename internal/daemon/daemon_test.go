@@ -151,6 +151,40 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// TestTermsOfABuild serves each of three builds by its own terms.
+func TestTermsOfABuild(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tool") }))
+	defer origin.Close()
+	c := testConfig(t, strings.TrimPrefix(origin.URL, "http://"))
+	client := start(t, c)
+	begin := func(r control.BuildRequest) control.Build {
+		t.Helper()
+		r.Command, r.Dir = "test", "/d"
+		b, err := client.Begin(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	plain, strict, offline := begin(control.BuildRequest{}), begin(control.BuildRequest{Strict: true}), begin(control.BuildRequest{Offline: true})
+	for _, tt := range []struct{ name, proxy, path, want string }{
+		{"offline, not stored", offline.Proxy, "/a-1.0.tar.gz", "offline"},
+		{"plain", plain.Proxy, "/a-1.0.tar.gz", "tool"},
+		{"offline, stored", offline.Proxy, "/a-1.0.tar.gz", "tool"},
+		{"strict", strict.Proxy, "/a-1.0.tar.gz", "policy.strict"},
+	} {
+		if body, _ := get(t, tt.proxy, origin.URL+tt.path); !strings.Contains(body, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, body, tt.want)
+		}
+	}
+	if _, err := client.End(t.Context(), strict.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if body, _ := get(t, strict.Proxy, origin.URL+"/a-1.0.tar.gz"); body != "tool" {
+		t.Errorf("after its end the build has terms: %q", body)
+	}
+}
+
 // TestAptCacherPaths checks that only the listener that stands for apt-cacher-ng has its paths.
 func TestAptCacherPaths(t *testing.T) {
 	c := testConfig(t, "127.0.0.1:1")
