@@ -53,8 +53,8 @@ func TestBuildClients(t *testing.T) {
 			write(t, app+"/Dockerfile", clientsDockerfile+tt.more)
 			write(t, app+"/package.json", `{"name":"app","version":"1.0.0","private":true,"dependencies":{"express":"4.19.2","@types/node":"20.1.0"}}`)
 			d.sutler("build", "--strict", "--build-arg", "REGISTRY="+registry, "-t", "sutler-e2e/tools", tools)
-			build := func() summary {
-				d.sutler("build", "--strict", "--no-cache", "--build-arg", "REGISTRY="+registry, app)
+			build := func(more ...string) summary {
+				d.sutler(append([]string{"build", "--strict", "--no-cache", "--build-arg", "REGISTRY=" + registry}, append(more, app)...)...)
 				return d.last()
 			}
 			cold := build()
@@ -66,10 +66,7 @@ func TestBuildClients(t *testing.T) {
 					t.Errorf("the receipt has no line of %s", want)
 				}
 			}
-			d.stop()
-			d.set("UPSTREAM_OFFLINE=true")
-			d.serve()
-			warm := build()
+			warm := build("--offline")
 			warm.allFromStore(t, 1)
 			if warm.Files != cold.Files {
 				t.Errorf("%d files at first, %d from the store", cold.Files, warm.Files)

@@ -224,6 +224,37 @@ func TestRunClassic(t *testing.T) {
 	}
 }
 
+// TestRunPartly says what keeps steps from sutler, and refuses such a build if it must be
+// served in full.
+func TestRunPartly(t *testing.T) {
+	for _, tt := range []struct {
+		name, config string
+		buildKit     bool
+		args         []string
+		want         string
+	}{
+		{"classic builder", "{}", false, []string{"-"}, "plain HTTP only"},
+		{"own proxy", "{}", true, []string{"--build-arg", "http_proxy=x", "-"}, "proxy of its own (http_proxy)"},
+		{"own frontend", "{}", true, []string{"--build-arg", "BUILDKIT_SYNTAX=x", "-"}, "frontend x"},
+		{"configured proxy", `{"proxies":{"default":{"httpsProxy":"http://corp.example"}}}`, false, []string{"-"}, "docker's configuration gives builds a proxy (proxies, httpsProxy)"},
+		{"configured proxy of another engine", `{"proxies":{"tcp://other":{"httpsProxy":"http://corp.example"}}}`, false, []string{"-"}, ": steps reach"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fakeDocker(t, map[string]string{"config.json": tt.config})
+			var notices []string
+			o := Options{Engine: Engine{Docker: "docker", Name: "engine", BuildKit: tt.buildKit, Arch: "none"}, Args: tt.args, Proxy: "http://b@h:1",
+				Notice: func(s string) { notices = append(notices, s) }}
+			if code, err := Run(t.Context(), o); err != nil || code != 7 || len(notices) == 0 || !strings.Contains(notices[0], tt.want) {
+				t.Errorf("Run = %d, %v, says %q, want %q", code, err, notices, tt.want)
+			}
+			o.Whole = true
+			if _, err := Run(t.Context(), o); !errors.Is(err, ErrPartly) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Run = %v, want ErrPartly and %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestRunMissingEngine(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := Run(t.Context(), Options{Args: []string{"."}}); !errors.Is(err, ErrNoEngine) {

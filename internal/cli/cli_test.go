@@ -27,16 +27,18 @@ type fake struct {
 	receipts *memory.Store
 	items    []control.Item
 	damaged  int64
-	young    int64          // bytes that cannot be pruned yet
+	young    int64 // bytes that cannot be pruned yet
+	settings map[string]string
 	refuse   error          // Serve fails with it
 	served   config.Config  // the configuration of the last Serve
 	lines    []receipt.Line // what every build is served
 	began    []control.BuildRequest
+	pruned   control.PruneRequest
 	stop     context.CancelFunc
 }
 
 func (f *fake) Status(context.Context) (control.Status, error) {
-	return control.Status{Version: "1.2.3", PID: os.Getpid(), Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	return control.Status{Version: "1.2.3", PID: os.Getpid(), Settings: f.settings, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Listen: []string{"127.0.0.1:7885"}, Store: control.Store{Dir: "/c", Bytes: 1 << 30, Blobs: 3, MaxSize: 20 << 30, Free: 5 << 30},
 		Counters: control.Counters{Answers: map[string]int64{"hit": 1200, "miss": 34}, Bytes: 1000, FromStore: 998},
 		CA:       control.CA{Fingerprint: "ab12", Names: []string{"a.example"}, PEM: "-----BEGIN"}}, nil
@@ -102,11 +104,14 @@ func (f *fake) Usage(context.Context) ([]control.Usage, error) {
 	return []control.Usage{{Ecosystem: "apt", Kind: "artifact", Entries: 2, Bytes: 2048}}, nil
 }
 
-func (f *fake) Prune(_ context.Context, r control.PruneRequest) (control.Removed, error) {
+func (f *fake) Prune(_ context.Context, r control.PruneRequest, report func(control.Progress)) (control.Removed, error) {
+	f.pruned = r
+	report(control.Progress{Blobs: 1, Total: 2})
 	return control.Removed{Blobs: 2, Bytes: 1<<30 - r.MaxSize - f.young}, nil
 }
 
-func (f *fake) Purge(_ context.Context, r control.PurgeRequest) (control.Removed, error) {
+func (f *fake) Purge(_ context.Context, r control.PurgeRequest, report func(control.Progress)) (control.Removed, error) {
+	report(control.Progress{Blobs: 1, Total: 2})
 	return control.Removed{Entries: int64(len(r.Match)), Blobs: 1, Bytes: 1024}, nil
 }
 
@@ -207,7 +212,7 @@ func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"nonsense"}, {"status", "extra"}, {"status", "--nonsense"}, {"receipt", "nonsense"}, {"receipt", "show", "a", "b"},
 		{"inspect"}, {"exec"}, {"exec", "--"}, {"purge"}, {"purge", ""}, {"purge", "a", "--all"}, {"config", "nonsense"},
-		{"prune", "--max-size", "5"}, {"ls", "--limit", "many"}, {"ca", "shwo"},
+		{"prune", "--max-size", "5"}, {"prune", "--older", "5"}, {"prune", "--older", "-1h"}, {"ls", "--limit", "many"}, {"ca", "shwo"},
 	} {
 		b.want(args, 2, "err: sutler: error: ", "err: sutler: hint: ")
 	}
@@ -241,7 +246,8 @@ func TestConfigurationErrors(t *testing.T) {
 	}
 	b.start()
 	b.want([]string{"--config", file, "--socket", b.dir + "/s", "status"}, 0, "out: running since")
-	b.want([]string{"config", "check", b.dir + "/none"}, 1, "err: no such file")
+	b.want([]string{"config", "check", b.dir + "/none"}, 2, "err: no such file")
+	b.want([]string{"--config", b.dir + "/none", "status"}, 2, "err: "+b.dir+"/none: no such file")
 }
 
 func TestResults(t *testing.T) {
@@ -282,8 +288,13 @@ func TestResults(t *testing.T) {
 			t.Errorf("sutler %s talks: %s", tt.args, r.err)
 		}
 	}
-	b.want([]string{"inspect", "https://none.example/"}, 1, "err: not found")
-	b.want([]string{"receipt", "show", "beef"}, 1, "err: not found")
+	b.want([]string{"inspect", "none"}, 1, `err: nothing is stored under "none"`, "err: hint: sutler ls PATTERN")
+	b.want([]string{"receipt", "show", "beef"}, 1, `err: there is no receipt "beef"`, "err: hint: sutler receipt ls")
+	b.want([]string{"receipt", "show"}, 1, "err: there is no receipt yet", "err: hint: sutler build")
+	b.want([]string{"prune", "--older", "90d", "--dry-run"}, 0, "out: would delete 2 files")
+	if want := (control.PruneRequest{Older: 90 * 24 * time.Hour, DryRun: true}); b.fake.pruned != want {
+		t.Errorf("asked for %+v, want %+v", b.fake.pruned, want)
+	}
 	b.fake.young = 100
 	b.want([]string{"prune", "--max-size", "1MiB"}, 0, "out: deleted 2 files", "err: files of the last seconds are kept")
 	b.fake.damaged = 2
@@ -320,6 +331,90 @@ func TestExec(t *testing.T) {
 				t.Errorf("the receipt says %+v, %v; want it ended with 7", s.Build, err)
 			}
 		})
+	}
+}
+
+// TestExecTerms asks for the terms of one command, and fails a strict one that went well
+// without what it was refused.
+func TestExecTerms(t *testing.T) {
+	hit := receipt.Line{Method: "GET", URL: "https://a.example/x", Outcome: "hit", Size: 500, Bytes: 500, Trust: "signed"}
+	with := func(l receipt.Line) []receipt.Line { return []receipt.Line{hit, l} }
+	for _, tt := range []struct {
+		name, flags, command string
+		lines                []receipt.Line
+		code                 int
+		says                 string
+	}{
+		{"fine", "--strict --offline", "true", with(hit), 0, "2 files"},
+		{"unvouched", "--strict", "true", with(receipt.Line{Outcome: "hit", Bytes: 1, Trust: "unvouched"}), 4, "nobody vouches for 1"},
+		{"bad", "--strict", "true", with(receipt.Line{Outcome: "bad", Error: "e"}), 4, "1 of the answers"},
+		{"refused", "--strict", "true", with(receipt.Line{Outcome: "refused", Error: "rule r"}), 5, "refused: rule r"},
+		{"refused, own code", "--strict", "false", with(receipt.Line{Outcome: "refused", Error: "rule r"}), 1, "refused: rule r"},
+		{"not stored", "--strict --offline", "true", with(receipt.Line{Outcome: "error", Error: "u: offline"}), 6, "offline: u: offline"},
+		{"not stored, lenient", "--offline", "true", with(receipt.Line{Outcome: "error", Error: "u: offline"}), 0, "offline: u: offline"},
+		{"failed online", "--strict", "true", with(receipt.Line{Outcome: "error", Error: "down"}), 0, "1 failed"},
+		{"lenient", "", "true", with(receipt.Line{Outcome: "refused", Error: "rule r"}), 0, "1 failed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			b.fake.lines = tt.lines
+			b.start()
+			b.want(append(append([]string{"exec"}, strings.Fields(tt.flags)...), "--", tt.command), tt.code, "err: "+tt.says)
+			if r := b.fake.began[0]; r.Strict != strings.Contains(tt.flags, "strict") || r.Offline != strings.Contains(tt.flags, "offline") {
+				t.Errorf("began %+v", r)
+			}
+		})
+	}
+}
+
+// TestUpWhileRunning names the settings that do not take effect.
+func TestUpWhileRunning(t *testing.T) {
+	b := newBench(t)
+	b.fake.settings = map[string]string{"store.max_size": `"20GiB"`, "policy.strict": "false", "store.dir": `"` + b.dir + `/cache"`}
+	b.start()
+	if r := b.want([]string{"up"}, 0, "err: sutler is running already\n"); strings.Contains(r.err, "settings") {
+		t.Errorf("up: %s", r.err)
+	}
+	b.env = append(b.env, "SUTLER_STORE_MAX_SIZE=1GiB")
+	r := b.want([]string{"up", "--strict"}, 0, `err: store.max_size = "1GiB" (SUTLER_STORE_MAX_SIZE)`, "err: policy.strict = true (--strict)", "err: sutler down")
+	if strings.Contains(r.err, "store.dir") {
+		t.Errorf("up names what is the same: %s", r.err)
+	}
+}
+
+// fakeDocker puts a docker on PATH of which only builds, by the classic builder, work.
+func (b *bench) fakeDocker(build string) {
+	b.t.Helper()
+	dir := b.t.TempDir()
+	script := "#!/bin/sh\ncase $1 in\nversion) echo '20.10.24|20.10.24|amd64' ;;\nnetwork) echo '[{\"IPAM\":{\"Config\":[{\"Gateway\":\"172.17.0.1\"}]}}]' ;;\n" +
+		"build) " + build + " ;;\n*) exit 1 ;;\nesac\n"
+	if err := os.WriteFile(dir+"/docker", []byte(script), 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+	b.env = append(b.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	b.t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	b.t.Setenv("DOCKER_CONFIG", dir)
+	b.t.Setenv("DOCKER_BUILDKIT", "0")
+}
+
+func TestBuildTerms(t *testing.T) {
+	b := newBench(t)
+	b.fakeDocker("echo built; exit 7")
+	b.want([]string{"build", "--offline", "."}, 3, "err: not running")
+	b.start()
+	b.want([]string{"build", "."}, 7, "out: built", "err: plain HTTP only", "err: receipt 7f3a9c00")
+	for _, flag := range []string{"--strict", "--offline"} {
+		r := b.want([]string{"build", flag, "."}, 3, "err: would not be served in full", "err: hint: without --strict")
+		if strings.Contains(r.out, "built") {
+			t.Errorf("%s: the build ran: %s", flag, r.out)
+		}
+	}
+	if r := b.fake.began; len(r) != 3 || r[0].Strict || r[0].Offline || !r[1].Strict || !r[2].Offline {
+		t.Errorf("began %+v", r)
+	}
+	s, err := b.fake.receipts.Build(t.Context(), "last")
+	if err != nil || s.ExitCode != 3 || s.Ended.IsZero() {
+		t.Errorf("the receipt of a refused build: %+v, %v", s.Build, err)
 	}
 }
 

@@ -23,6 +23,8 @@ type Status struct {
 	Counters Counters  `json:"counters"`
 	CA       CA        `json:"ca"`
 	Trouble  []string  `json:"trouble,omitempty"` // newest last; what people should look at
+	// Settings are those in force, as in a configuration file, by key.
+	Settings map[string]string `json:"settings,omitempty"`
 }
 
 // Store says how full the store is. Sizes are bytes.
@@ -113,10 +115,12 @@ type Usage struct {
 	Bytes     int64  `json:"bytes"`
 }
 
-// A PruneRequest says what to evict: the least useful blobs first.
+// A PruneRequest says what to evict: the least useful blobs first or, if Older is set, what
+// no build used and no origin confirmed for so long. Only builds leave a trace of their use.
 type PruneRequest struct {
-	MaxSize int64 `json:"maxSize"` // until the store is no larger, bytes; 0: what the configuration says
-	DryRun  bool  `json:"dryRun"`
+	Older   time.Duration `json:"older,omitempty"` // nanoseconds
+	MaxSize int64         `json:"maxSize"`         // until the store is no larger, bytes; 0: what the configuration says
+	DryRun  bool          `json:"dryRun"`
 }
 
 // A PurgeRequest says what to forget: entries and pins whose URL or package contains Match.
@@ -133,7 +137,7 @@ type Removed struct {
 	Bytes   int64 `json:"bytes"`
 }
 
-// Progress is how far a long operation has come. The last one has Done set.
+// Progress is how far a long operation has come. The last one of a Verify has Done set.
 type Progress struct {
 	Blobs   int64  `json:"blobs"`
 	Total   int64  `json:"total"`
@@ -166,8 +170,9 @@ type Stock interface {
 	// Item returns index.ErrNotFound; name is a key or a URL.
 	Item(ctx context.Context, name string) (Item, error)
 	Usage(ctx context.Context) ([]Usage, error)
-	Prune(ctx context.Context, r PruneRequest) (Removed, error)
-	Purge(ctx context.Context, r PurgeRequest) (Removed, error)
-	// Verify hashes every blob; report is called now and then.
+	// Prune, Purge and Verify call report now and then.
+	Prune(ctx context.Context, r PruneRequest, report func(Progress)) (Removed, error)
+	Purge(ctx context.Context, r PurgeRequest, report func(Progress)) (Removed, error)
+	// Verify hashes every blob.
 	Verify(ctx context.Context, report func(Progress)) (Progress, error)
 }
