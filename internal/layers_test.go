@@ -43,6 +43,7 @@ var layers = map[string]string{
 	"control":       "digest ecosystem index receipt gc",
 	"frontend":      "",
 	"builder":       "digest ecosystem frontend",
+	"pty":           "",
 	"settings":      "ecosystem",
 	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +

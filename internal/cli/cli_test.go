@@ -29,6 +29,7 @@ type fake struct {
 	damaged  int64
 	young    int64 // bytes that cannot be pruned yet
 	settings map[string]string
+	shown    func()         // waits until the first report was shown; nil if nobody looks
 	refuse   error          // Serve fails with it
 	served   config.Config  // the configuration of the last Serve
 	lines    []receipt.Line // what every build is served
@@ -106,17 +107,25 @@ func (f *fake) Usage(context.Context) ([]control.Usage, error) {
 
 func (f *fake) Prune(_ context.Context, r control.PruneRequest, report func(control.Progress)) (control.Removed, error) {
 	f.pruned = r
-	report(control.Progress{Blobs: 1, Total: 2})
+	f.report(report)
 	return control.Removed{Blobs: 2, Bytes: 1<<30 - r.MaxSize - f.young}, nil
 }
 
 func (f *fake) Purge(_ context.Context, r control.PurgeRequest, report func(control.Progress)) (control.Removed, error) {
-	report(control.Progress{Blobs: 1, Total: 2})
+	f.report(report)
 	return control.Removed{Entries: int64(len(r.Match)), Blobs: 1, Bytes: 1024}, nil
 }
 
+// report reports progress and waits until it was seen.
+func (f *fake) report(report func(control.Progress)) {
+	report(control.Progress{Blobs: 1, Total: 3, Bytes: 2048})
+	if f.shown != nil {
+		f.shown()
+	}
+}
+
 func (f *fake) Verify(_ context.Context, report func(control.Progress)) (control.Progress, error) {
-	report(control.Progress{Blobs: 1, Total: 3})
+	f.report(report)
 	return control.Progress{Blobs: 3, Total: 3, Bytes: 3072, Damaged: f.damaged}, nil
 }
 
