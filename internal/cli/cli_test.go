@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,6 +30,7 @@ type fake struct {
 	damaged  int64
 	young    int64 // bytes that cannot be pruned yet
 	settings map[string]string
+	odd      string         // what package net/http says while it serves
 	shown    func()         // waits until the first report was shown; nil if nobody looks
 	refuse   error          // Serve fails with it
 	served   config.Config  // the configuration of the last Serve
@@ -135,6 +137,9 @@ func (f *fake) serve(ctx context.Context, c config.Config, _ *slog.Logger, ready
 		return f.refuse
 	}
 	f.served = c
+	if f.odd != "" {
+		log.Print(f.odd)
+	}
 	ctx, f.stop = context.WithCancel(ctx)
 	defer f.stop()
 	l, err := net.Listen("unix", c.Socket)
@@ -442,6 +447,27 @@ func TestExecEndsAsShellsDo(t *testing.T) {
 		t.Errorf("exec -q talks: %s", r.err)
 	}
 	b.want([]string{"exec", "echo", "--json", "-q"}, 0, "out: --json -q")
+}
+
+// TestOddOrigins keeps what package net/http says of origins off the terminal.
+func TestOddOrigins(t *testing.T) {
+	b := newBench(t)
+	b.fake.odd = "Unsolicited response received"
+	b.env = append(b.env, "SUTLER_LOG_LEVEL=debug")
+	stderr := os.Stderr
+	var err error
+	if os.Stderr, err = os.Create(b.dir + "/stderr"); err != nil {
+		t.Fatal(err)
+	}
+	log.SetOutput(os.Stderr)
+	b.want([]string{"exec", "-q", "true"}, 0)
+	os.Stderr = stderr
+	for file, want := range map[string]bool{"/stderr": false, "/state/sutler.log": true} {
+		text, err := os.ReadFile(b.dir + file)
+		if err != nil || strings.Contains(string(text), b.fake.odd) != want {
+			t.Errorf("%s: %q, %v", file, text, err)
+		}
+	}
 }
 
 func TestExecWithoutDaemonSaysWhy(t *testing.T) {

@@ -104,10 +104,12 @@ func (a *app) temporary(ctx context.Context, flags daemonFlags) (*control.Client
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	logger := a.logger(config.Log{Level: c.Log.Level, Format: "json"}, log)
+	standardLog(logger)
 	ctx, cancel := context.WithCancel(ctx)
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- a.Serve(ctx, c, a.logger(config.Log{Level: c.Log.Level, Format: "json"}, log), func(control.Status) { close(ready) })
+		ended <- a.Serve(ctx, c, logger, func(control.Status) { close(ready) })
 	}()
 	clean := func() error { cancel(); return errors.Join(log.Close(), os.RemoveAll(dir)) }
 	select {

@@ -7,20 +7,27 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sutler/internal/ecosystem/apk"
+	"sutler/internal/ecosystem/apt"
 )
 
 // keyringDirs are where Debian and its relatives keep the keys of their archives, and
 // where administrators add others.
 var keyringDirs = [...]string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "/etc/apt/keyrings"}
 
+// removed is how the names of keyrings end that hold the keys which an archive gave up:
+// they are there to look at old signatures, not to believe new ones.
+const removed = "-removed-keys"
+
 // keyrings reads all keyrings of the system and of the configured folder. A file that
-// cannot be read is reported, not fatal: its keys are then unknown.
+// cannot be read, or holds no keys, is reported by name, not fatal: its keys are then unknown.
 func keyrings(configured string) (rings [][]byte, err error) {
 	err = eachKey(keyringDirs[:], configured, []string{".gpg", ".asc", ".pgp"}, func(_ string, b []byte) error {
-		rings = append(rings, b)
-		return nil
+		rings = append(rings, b) // those of its keys that can be read count
+		_, err := apt.CheckKeyring(b)
+		return err
 	})
 	return rings, err
 }
@@ -49,15 +56,17 @@ func eachKey(dirs []string, configured string, exts []string, add func(name stri
 			errs = append(errs, err)
 		}
 		for _, f := range files {
-			if f.IsDir() || !slices.Contains(exts, filepath.Ext(f.Name())) {
+			ext := filepath.Ext(f.Name())
+			if f.IsDir() || !slices.Contains(exts, ext) || strings.HasSuffix(strings.TrimSuffix(f.Name(), ext), removed) {
 				continue
 			}
 			path := filepath.Join(dir, f.Name())
 			b, err := os.ReadFile(path)
+			if err == nil {
+				err = add(f.Name(), b)
+			}
 			if err != nil {
-				errs = append(errs, err)
-			} else if err := add(f.Name(), b); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", path, err))
+				errs = append(errs, fmt.Errorf("keyring %s: %w", path, err))
 			}
 		}
 	}
