@@ -120,7 +120,9 @@ network() {
 running() { [ -s "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
 
 # launch CMD...: in the tree, in the engine's namespaces, in the background.
-# The outer process's death ends all others, whatever they are.
+# The outer process's death ends all others, whatever they are. The tree becomes the
+# root of its mount namespace: with a dockerd that is merely in a chroot, docker exec
+# leads past the container into this machine.
 launch() {
 	local extra=
 	[ "$name" != buildkitd ] || extra="mkdir -p $tree/var/lib/buildkit $tree/opt; mount --bind $cache/bin $tree/opt;"
@@ -130,7 +132,8 @@ launch() {
 			$extra
 			cat /etc/resolv.conf > etc/resolv.conf
 			hostname $name
-			exec chroot . \"\$@\"" sh "$@" >"$cache/run/$name.log" 2>&1 </dev/null 9>&- &
+			mkdir -p .old; pivot_root . .old
+			exec chroot . sh -c 'umount -l /.old; rmdir /.old; exec \"\$@\"' sh \"\$@\"" sh "$@" >"$cache/run/$name.log" 2>&1 </dev/null 9>&- &
 	echo $! >"$pidfile"
 }
 

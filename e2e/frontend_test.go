@@ -3,6 +3,10 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,6 +124,7 @@ func TestFrontend(t *testing.T) {
 			t.Run("LeavesNothing", func(t *testing.T) { leavesNothing(t, dir) })
 			t.Run("StandardInput", standardInput)
 			t.Run("Trigger", trigger)
+			t.Run("RemoteContext", remoteContext)
 		})
 	}
 }
@@ -210,15 +215,47 @@ func trigger(t *testing.T) {
 	}
 }
 
+// remoteContext builds what a web server and a git repository hold.
+func remoteContext(t *testing.T) {
+	need(t, "git")
+	dir := t.TempDir()
+	write(t, dir+"/work/Dockerfile", "FROM debian:bookworm-slim\nCOPY note /note\nRUN cat /note /dev/sutler/ca.pem\n")
+	write(t, dir+"/work/note", "from afar "+filepath.Base(dir)+"\n")
+	output(t, "tar", "-C", dir+"/work", "-czf", dir+"/context.tar.gz", ".")
+	git := []string{"-C", dir + "/work", "-c", "user.name=n", "-c", "user.email=e@example.com"}
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "."}, {"commit", "-q", "-m", "one"}, {"clone", "-q", "--bare", ".", dir + "/repo.git"}} {
+		output(t, "git", append(git, args...)...)
+	}
+	l, err := net.Listen("tcp", hostIn(t)+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := &cgi.Handler{Path: strings.TrimSpace(output(t, "git", "--exec-path")) + "/git-http-backend",
+		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1"}, Root: "/", InheritEnv: []string{"PATH"}}
+	mux := http.NewServeMux()
+	mux.Handle("/repo.git/", backend)
+	mux.HandleFunc("/context.tar.gz", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, dir+"/context.tar.gz") })
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
+	s.Start()
+	defer s.Close()
+	for _, at := range []string{"/context.tar.gz", "/repo.git#main"} {
+		var out bytes.Buffer
+		code, err := builder.Run(t.Context(), builder.Options{
+			Args: []string{"--no-cache", "--progress=plain", s.URL + at}, Proxy: "http://192.0.2.1:1",
+			Files: map[string][]byte{"ca.pem": []byte("authority\n")}, Stdout: &out, Stderr: &out,
+		})
+		if err != nil || code != 0 || !strings.Contains(out.String(), "authority") || !strings.Contains(out.String(), "from afar "+filepath.Base(dir)) {
+			t.Errorf("%s: exit code %d, %v\n%s", at, code, err, &out)
+		}
+	}
+}
+
 // TestFrontendOtherBuilder builds on a buildkitd that sees no image of the engine, and
 // looks for traces in the most talkative provenance.
 func TestFrontendOtherBuilder(t *testing.T) {
 	engine(t, "buildkitd")
 	dir := t.TempDir()
-	base := filepath.Join(cacheDir(t), "base.tar")
-	if err := os.Link(base, dir+"/base.tar"); err != nil {
-		output(t, "cp", base, dir+"/base.tar")
-	}
+	linkTo(t, filepath.Join(cacheDir(t), "base.tar"), dir+"/base.tar")
 	text := strings.Replace(frontendDockerfile, "ARG BASE=debian:bookworm-slim", "ARG BASE=scratch", 1)
 	write(t, dir+"/Dockerfile", strings.Replace(text, "BASE_FILES", "ADD base.tar /\nENV PATH=/usr/sbin:/usr/bin:/sbin:/bin RUN="+dir, 1))
 	image := t.TempDir()

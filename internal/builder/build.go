@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -31,6 +32,9 @@ var proxyNames = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_prox
 // stopDelay is how long an engine's client may take to end after it was interrupted.
 const stopDelay = 10 * time.Second
 
+// ErrPartly means that not all that the steps of a build fetch would come through sutler.
+var ErrPartly = errors.New("the build would not be served in full")
+
 // Options say what to build, and what its RUN steps get.
 type Options struct {
 	// Engine is what to build with. If it is the zero value, Run finds it out.
@@ -44,8 +48,13 @@ type Options struct {
 	// Env are variables for RUN steps, the same from build to build: they are part of the
 	// layer cache's key. Variables of the proxy do not belong here.
 	Env map[string]string
+	// Proxied names variables that hold the proxy's URL besides the common ones. Engines
+	// that cannot put a secret into a step's environment leave them out.
+	Proxied []string
 	// Files are contents by name of files below /dev/sutler in RUN steps.
 	Files map[string][]byte
+	// Whole refuses, with ErrPartly, a build whose steps would reach sutler in part only.
+	Whole bool
 	// Stdin, Stdout and Stderr are the engine's. If nil, they are the null device.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -104,23 +113,26 @@ func (o *Options) flags(ctx context.Context, dir string) ([]string, error) {
 	a := parseArguments(o.Args)
 	d := readDockerfile(a)
 	if name := a.ownProxy(); name != "" {
-		o.notice("the build has a proxy of its own (%s): its steps use that one, not sutler", name)
+		if err := o.partly("the build has a proxy of its own (%s): its steps use that one, not sutler", name); err != nil {
+			return nil, err
+		}
+	} else if name := configuredProxy(); name != "" {
+		if err := o.partly("docker's configuration gives builds a proxy (proxies, %s): their steps use that one, not sutler", name); err != nil {
+			return nil, err
+		}
 	}
 	if !o.Engine.BuildKit {
-		o.notice("%s: steps reach sutler over plain HTTP only", o.Engine.Name)
-		return o.proxyFlags(a, d), nil
+		return o.proxyFlags(a, d), o.partly("%s: steps reach sutler over plain HTTP only", o.Engine.Name)
 	}
 	if v := a.buildArgs["BUILDKIT_SYNTAX"]; v != "" {
-		o.notice("the build asks for the frontend %s: steps reach sutler over plain HTTP only", v)
-		return o.proxyFlags(a, d), nil
+		return o.proxyFlags(a, d), o.partly("the build asks for the frontend %s: steps reach sutler over plain HTTP only", v)
 	}
 	if d.foreign() {
 		o.notice("the Dockerfile asks for syntax %s; it is built as docker/dockerfile:1", d.syntax)
 	}
 	flags, err := o.frontendFlags(ctx, dir)
 	if err != nil {
-		o.notice("%v: steps reach sutler over plain HTTP only", err)
-		return o.proxyFlags(a, d), nil
+		return o.proxyFlags(a, d), o.partly("%v: steps reach sutler over plain HTTP only", err)
 	}
 	secrets, err := o.secretFlags(dir)
 	return append(flags, secrets...), err
@@ -128,7 +140,7 @@ func (o *Options) flags(ctx context.Context, dir string) ([]string, error) {
 
 // frontendFlags hands the frontend to the builder.
 func (o *Options) frontendFlags(ctx context.Context, dir string) ([]string, error) {
-	f, err := newFrontend(o.Engine.Arch, frontendSettings{Env: o.Env, Files: slices.Collect(maps.Keys(o.Files))})
+	f, err := newFrontend(o.Engine.Arch, frontendSettings{Env: o.Env, Files: slices.Collect(maps.Keys(o.Files)), Proxied: o.Proxied})
 	if err != nil {
 		return nil, err
 	}
@@ -232,6 +244,15 @@ func RemoveImages(ctx context.Context, e Engine) error {
 	}
 	_, err = e.ask(ctx, append([]string{"image", "rm", "--force"}, strings.Fields(out)...)...)
 	return err
+}
+
+// partly notes that the build is not served in full, or refuses it for that.
+func (o *Options) partly(format string, args ...any) error {
+	if o.Whole {
+		return fmt.Errorf("%w: %s", ErrPartly, fmt.Sprintf(format, args...))
+	}
+	o.notice(format, args...)
+	return nil
 }
 
 func (o *Options) notice(format string, args ...any) {

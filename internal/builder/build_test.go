@@ -30,12 +30,12 @@ func TestNamesOfTheFrontend(t *testing.T) {
 			t.Errorf("%q here, %q in the frontend", p[0], p[1])
 		}
 	}
-	data, err := json.Marshal(frontendSettings{Env: map[string]string{"A": "b"}, Files: []string{"ca.pem"}})
+	data, err := json.Marshal(frontendSettings{Env: map[string]string{"A": "b"}, Files: []string{"ca.pem"}, Proxied: []string{"A_PROXY"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, err := frontend.ParseSettings(data)
-	if err != nil || s.Env["A"] != "b" || !slices.Equal(s.Files, []string{"ca.pem"}) {
+	if err != nil || s.Env["A"] != "b" || !slices.Equal(s.Files, []string{"ca.pem"}) || !slices.Equal(s.Proxied, []string{"A_PROXY"}) {
 		t.Errorf("ParseSettings = %+v, %v", s, err)
 	}
 }
@@ -219,6 +219,37 @@ func TestRunClassic(t *testing.T) {
 			}
 			if got := strings.Join(strings.Fields(out.String()), " "); got != tt.want {
 				t.Errorf("docker build %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestRunPartly says what keeps steps from sutler, and refuses such a build if it must be
+// served in full.
+func TestRunPartly(t *testing.T) {
+	for _, tt := range []struct {
+		name, config string
+		buildKit     bool
+		args         []string
+		want         string
+	}{
+		{"classic builder", "{}", false, []string{"-"}, "plain HTTP only"},
+		{"own proxy", "{}", true, []string{"--build-arg", "http_proxy=x", "-"}, "proxy of its own (http_proxy)"},
+		{"own frontend", "{}", true, []string{"--build-arg", "BUILDKIT_SYNTAX=x", "-"}, "frontend x"},
+		{"configured proxy", `{"proxies":{"default":{"httpsProxy":"http://corp.example"}}}`, false, []string{"-"}, "docker's configuration gives builds a proxy (proxies, httpsProxy)"},
+		{"configured proxy of another engine", `{"proxies":{"tcp://other":{"httpsProxy":"http://corp.example"}}}`, false, []string{"-"}, ": steps reach"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fakeDocker(t, map[string]string{"config.json": tt.config})
+			var notices []string
+			o := Options{Engine: Engine{Docker: "docker", Name: "engine", BuildKit: tt.buildKit, Arch: "none"}, Args: tt.args, Proxy: "http://b@h:1",
+				Notice: func(s string) { notices = append(notices, s) }}
+			if code, err := Run(t.Context(), o); err != nil || code != 7 || len(notices) == 0 || !strings.Contains(notices[0], tt.want) {
+				t.Errorf("Run = %d, %v, says %q, want %q", code, err, notices, tt.want)
+			}
+			o.Whole = true
+			if _, err := Run(t.Context(), o); !errors.Is(err, ErrPartly) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Run = %v, want ErrPartly and %q", err, tt.want)
 			}
 		})
 	}

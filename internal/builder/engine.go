@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -92,22 +91,7 @@ func otherBuilder(a arguments) (string, bool) {
 	if name := os.Getenv("BUILDX_BUILDER"); name != "" {
 		return name, true
 	}
-	dir := os.Getenv("DOCKER_CONFIG")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", false
-		}
-		dir = filepath.Join(home, ".docker")
-	}
-	var config struct {
-		Aliases map[string]string `json:"aliases"`
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
-	if err != nil || json.Unmarshal(data, &config) != nil {
-		return "", false
-	}
-	return "", config.Aliases["builder"] == "buildx"
+	return "", readClientConfig().Aliases["builder"] == "buildx"
 }
 
 // buildx asks buildx about one of its builders.

@@ -31,6 +31,8 @@ const imageName = "localhost/sutler-frontend"
 type frontendSettings struct {
 	Env   map[string]string `json:"env"`
 	Files []string          `json:"files"`
+	// Proxied is left out if it is empty.
+	Proxied []string `json:"proxied,omitempty"`
 }
 
 // A program is the frontend program with the settings that its image will hold.

@@ -26,9 +26,10 @@ and exit code are the engine's. If no sutler is running, the build runs without 
 
       --engine string    auto, docker, buildx, podman or buildah (default auto)
       --receipt FILE     write what the build was served to a file, as JSON
-      --strict           fail if no sutler is running (exit 3), or if the build was served what
-                         nobody vouches for (exit 4)
-      --offline          fail unless the sutler that runs is offline
+      --strict           refuse this build what nobody vouches for; fail if no sutler serves it
+                         (exit 3), and, although it went well, if anything it got was not
+                         verified (4), was refused (5) or, offline, was not stored (6)
+      --offline          serve this build only what is stored; fail if no sutler serves it (3)
       --json             print the receipt as JSON when the build has ended
       --config, --socket as for every command`,
 		DisableFlagParsing: true,
@@ -50,11 +51,9 @@ and exit code are the engine's. If no sutler is running, the build runs without 
 // buildWith runs a build through sutler or, if none is running, without it: that a cache
 // is missing must not stop anybody's work.
 func (a *app) buildWith(ctx context.Context, f buildFlags) error {
-	client, status, err := a.find(ctx)
+	client, err := a.find(ctx)
 	var problems config.Problems
 	switch {
-	case err == nil && f.offline && !status.Offline:
-		return hint(errors.New("the sutler that runs is not offline"), "sutler down, then: sutler up --offline")
 	case err == nil:
 		return a.buildThrough(ctx, client, f)
 	case f.strict || f.offline:
@@ -73,14 +72,14 @@ func (a *app) buildWith(ctx context.Context, f buildFlags) error {
 	return ended(code)
 }
 
-// find returns a client of the daemon, and how it is.
-func (a *app) find(ctx context.Context) (*control.Client, control.Status, error) {
+// find returns a client of the daemon, if that answers.
+func (a *app) find(ctx context.Context) (*control.Client, error) {
 	client, err := a.client()
 	if err != nil {
-		return nil, control.Status{}, err
+		return nil, err
 	}
-	s, err := client.Status(ctx)
-	return client, s, err
+	_, err = client.Status(ctx)
+	return client, err
 }
 
 // buildPlain runs the engine's own build.
@@ -124,9 +123,8 @@ func (a *app) conclude(ctx context.Context, client *control.Client, f buildFlags
 	if err := a.handOver(ctx, client, f, b.ID); err != nil {
 		return concluded(code, err)
 	}
-	if n := s.Unvouched + s.Tunnelled; f.strict && n > 0 {
-		return concluded(code, &exitError{code: exitUnverified, err: fmt.Errorf("strict: nobody vouches for %d of what the build was served", n),
-			hints: []string{"sutler receipt show " + short(b.ID)}})
+	if err := a.judge(ctx, client, s, control.BuildRequest{Strict: f.strict, Offline: f.offline}); err != nil {
+		return concluded(code, err)
 	}
 	return ended(code)
 }

@@ -32,7 +32,8 @@ func (a *app) buildThrough(ctx context.Context, client *control.Client, f buildF
 	if err != nil {
 		return a.notServed(ctx, f, err)
 	}
-	b, err := client.Begin(ctx, control.BuildRequest{Command: f.command(), Address: engine.Listen, Dir: stepsDir, Steps: true})
+	b, err := client.Begin(ctx, control.BuildRequest{Command: f.command(), Address: engine.Listen, Dir: stepsDir, Steps: true,
+		Strict: f.strict, Offline: f.offline})
 	if err != nil {
 		return a.notServed(ctx, f, err)
 	}
@@ -43,20 +44,34 @@ func (a *app) buildThrough(ctx context.Context, client *control.Client, f buildF
 	ctx, stop := a.engineContext(ctx)
 	defer stop()
 	code, err := builder.Run(ctx, builder.Options{
-		Engine: engine, Args: f.rest, Proxy: proxy, NoProxy: settings.NoProxy, Env: environment(b.Env), Files: b.Files,
-		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Notice: func(text string) { a.say("sutler: %s", text) },
+		Engine: engine, Args: f.rest, Proxy: proxy, NoProxy: settings.NoProxy, Env: environment(b.Env), Proxied: b.Proxied, Files: b.Files,
+		Whole: f.strict || f.offline, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Notice: func(text string) { a.say("sutler: %s", text) },
 	})
 	ctx = context.WithoutCancel(ctx)
-	if err != nil {
-		return errors.Join(err, a.conclude(ctx, client, f, b, exitFailed))
+	if err == nil {
+		return a.conclude(ctx, client, f, b, code)
 	}
-	return a.conclude(ctx, client, f, b, code)
+	failed := &exitError{code: exitFailed, err: err}
+	if errors.Is(err, builder.ErrPartly) {
+		failed = unserved(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, endWithin)
+	defer cancel()
+	if _, err := client.End(ctx, b.ID, failed.code); err != nil {
+		a.say("sutler: the receipt of this build is lost: %v", err)
+	}
+	return failed
+}
+
+// unserved ends a build that must be served by sutler and cannot be.
+func unserved(why error) *exitError {
+	return &exitError{code: exitNotRunning, err: why, hints: []string{"without --strict and --offline the build runs, but not through sutler"}}
 }
 
 // notServed runs a build without sutler and says why, unless it is strict.
 func (a *app) notServed(ctx context.Context, f buildFlags, why error) error {
-	if f.strict {
-		return &exitError{code: exitNotRunning, err: why, hints: []string{"without --strict the build runs, but not through sutler"}}
+	if f.strict || f.offline {
+		return unserved(why)
 	}
 	a.say("sutler: %v; this build runs without it", why)
 	code, err := a.buildPlain(ctx, f)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -100,8 +101,9 @@ verifies them, without touching a Dockerfile.
   sutler down              stop
 
 Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 not running, 4 verification
-failed (5 and 6 are reserved: refused by policy, offline); build and exec end with the code of
-the command that they ran.`
+failed; build and exec end with the code of the command that they ran. If that is 0,
+--strict makes it 4 if anything was not verified, 5 if anything was refused by policy, and,
+with --offline, 6 if anything was not stored.`
 
 // group returns a command that only holds others.
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {
@@ -149,7 +151,11 @@ func (a *app) load(flags map[string]config.Flag) (*config.Loaded, error) {
 	if a.socket != "" {
 		all["socket"] = config.Flag{Name: "socket", Value: a.socket}
 	}
-	return config.Load(config.Sources{Place: a.place(), Files: files, Env: a.Env, Flags: all})
+	l, err := config.Load(config.Sources{Place: a.place(), Files: files, Env: a.Env, Flags: all})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usage(err) // a file that was named
+	}
+	return l, err
 }
 
 // client returns a client of the daemon: the one on the configured socket, else the user's

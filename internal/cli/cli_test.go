@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,16 +28,20 @@ type fake struct {
 	receipts *memory.Store
 	items    []control.Item
 	damaged  int64
-	young    int64          // bytes that cannot be pruned yet
+	young    int64 // bytes that cannot be pruned yet
+	settings map[string]string
+	odd      string         // what package net/http says while it serves
+	shown    func()         // waits until the first report was shown; nil if nobody looks
 	refuse   error          // Serve fails with it
 	served   config.Config  // the configuration of the last Serve
 	lines    []receipt.Line // what every build is served
 	began    []control.BuildRequest
+	pruned   control.PruneRequest
 	stop     context.CancelFunc
 }
 
 func (f *fake) Status(context.Context) (control.Status, error) {
-	return control.Status{Version: "1.2.3", PID: os.Getpid(), Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	return control.Status{Version: "1.2.3", PID: os.Getpid(), Settings: f.settings, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Listen: []string{"127.0.0.1:7885"}, Store: control.Store{Dir: "/c", Bytes: 1 << 30, Blobs: 3, MaxSize: 20 << 30, Free: 5 << 30},
 		Counters: control.Counters{Answers: map[string]int64{"hit": 1200, "miss": 34}, Bytes: 1000, FromStore: 998},
 		CA:       control.CA{Fingerprint: "ab12", Names: []string{"a.example"}, PEM: "-----BEGIN"}}, nil
@@ -102,16 +107,27 @@ func (f *fake) Usage(context.Context) ([]control.Usage, error) {
 	return []control.Usage{{Ecosystem: "apt", Kind: "artifact", Entries: 2, Bytes: 2048}}, nil
 }
 
-func (f *fake) Prune(_ context.Context, r control.PruneRequest) (control.Removed, error) {
+func (f *fake) Prune(_ context.Context, r control.PruneRequest, report func(control.Progress)) (control.Removed, error) {
+	f.pruned = r
+	f.report(report)
 	return control.Removed{Blobs: 2, Bytes: 1<<30 - r.MaxSize - f.young}, nil
 }
 
-func (f *fake) Purge(_ context.Context, r control.PurgeRequest) (control.Removed, error) {
+func (f *fake) Purge(_ context.Context, r control.PurgeRequest, report func(control.Progress)) (control.Removed, error) {
+	f.report(report)
 	return control.Removed{Entries: int64(len(r.Match)), Blobs: 1, Bytes: 1024}, nil
 }
 
+// report reports progress and waits until it was seen.
+func (f *fake) report(report func(control.Progress)) {
+	report(control.Progress{Blobs: 1, Total: 3, Bytes: 2048})
+	if f.shown != nil {
+		f.shown()
+	}
+}
+
 func (f *fake) Verify(_ context.Context, report func(control.Progress)) (control.Progress, error) {
-	report(control.Progress{Blobs: 1, Total: 3})
+	f.report(report)
 	return control.Progress{Blobs: 3, Total: 3, Bytes: 3072, Damaged: f.damaged}, nil
 }
 
@@ -121,6 +137,9 @@ func (f *fake) serve(ctx context.Context, c config.Config, _ *slog.Logger, ready
 		return f.refuse
 	}
 	f.served = c
+	if f.odd != "" {
+		log.Print(f.odd)
+	}
 	ctx, f.stop = context.WithCancel(ctx)
 	defer f.stop()
 	l, err := net.Listen("unix", c.Socket)
@@ -207,7 +226,7 @@ func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"nonsense"}, {"status", "extra"}, {"status", "--nonsense"}, {"receipt", "nonsense"}, {"receipt", "show", "a", "b"},
 		{"inspect"}, {"exec"}, {"exec", "--"}, {"purge"}, {"purge", ""}, {"purge", "a", "--all"}, {"config", "nonsense"},
-		{"prune", "--max-size", "5"}, {"ls", "--limit", "many"}, {"ca", "shwo"},
+		{"prune", "--max-size", "5"}, {"prune", "--older", "5"}, {"prune", "--older", "-1h"}, {"ls", "--limit", "many"}, {"ca", "shwo"},
 	} {
 		b.want(args, 2, "err: sutler: error: ", "err: sutler: hint: ")
 	}
@@ -241,7 +260,8 @@ func TestConfigurationErrors(t *testing.T) {
 	}
 	b.start()
 	b.want([]string{"--config", file, "--socket", b.dir + "/s", "status"}, 0, "out: running since")
-	b.want([]string{"config", "check", b.dir + "/none"}, 1, "err: no such file")
+	b.want([]string{"config", "check", b.dir + "/none"}, 2, "err: no such file")
+	b.want([]string{"--config", b.dir + "/none", "status"}, 2, "err: "+b.dir+"/none: no such file")
 }
 
 func TestResults(t *testing.T) {
@@ -282,68 +302,17 @@ func TestResults(t *testing.T) {
 			t.Errorf("sutler %s talks: %s", tt.args, r.err)
 		}
 	}
-	b.want([]string{"inspect", "https://none.example/"}, 1, "err: not found")
-	b.want([]string{"receipt", "show", "beef"}, 1, "err: not found")
+	b.want([]string{"inspect", "none"}, 1, `err: nothing is stored under "none"`, "err: hint: sutler ls PATTERN")
+	b.want([]string{"receipt", "show", "beef"}, 1, `err: there is no receipt "beef"`, "err: hint: sutler receipt ls")
+	b.want([]string{"receipt", "show"}, 1, "err: there is no receipt yet", "err: hint: sutler build")
+	b.want([]string{"prune", "--older", "90d", "--dry-run"}, 0, "out: would delete 2 files")
+	if want := (control.PruneRequest{Older: 90 * 24 * time.Hour, DryRun: true}); b.fake.pruned != want {
+		t.Errorf("asked for %+v, want %+v", b.fake.pruned, want)
+	}
 	b.fake.young = 100
 	b.want([]string{"prune", "--max-size", "1MiB"}, 0, "out: deleted 2 files", "err: files of the last seconds are kept")
 	b.fake.damaged = 2
 	b.want([]string{"verify"}, 4, "out: 2 damaged", "err: sutler: error: 2 files damaged")
-}
-
-func TestExec(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		running bool
-	}{{"through the one that runs", true}, {"through one of its own", false}} {
-		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t)
-			b.fake.lines = []receipt.Line{{Method: "GET", URL: "https://a.example/x", Outcome: "hit", Size: 500, Bytes: 500, Trust: "signed", Digest: "sha256:00"}}
-			b.env = append(b.env, "NO_PROXY=corp.example", "http_proxy=http://old.example", "KEEP=1")
-			if tt.running {
-				b.start()
-			}
-			script := `echo "$http_proxy|$NO_PROXY|$KEEP"; cat "$SSL_CERT_FILE"; cat; stat -c %a "${SSL_CERT_FILE%/*}"; echo "${SSL_CERT_FILE%/*}" >` + b.dir + `/where; exit 7`
-			b.want([]string{"exec", "sh", "-c", script}, 7, "out: http://127.0.0.1:7885|localhost,corp.example|1\nrootsin755\n",
-				"err: sutler  1 file, 500 B: 100 % from store   verified 1/1   receipt 7f3a9c00")
-			where, err := os.ReadFile(b.dir + "/where")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := os.Stat(strings.TrimSpace(string(where))); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("the folder of the settings is left behind: %v", err)
-			}
-			if !tt.running && (b.fake.served.Listen[0] != "127.0.0.1:0" || b.fake.served.Bridges) {
-				t.Errorf("the temporary daemon listens on %v, bridges %v", b.fake.served.Listen, b.fake.served.Bridges)
-			}
-			s, err := b.fake.receipts.Build(t.Context(), "last")
-			if err != nil || s.ExitCode != 7 || s.Ended.IsZero() {
-				t.Errorf("the receipt says %+v, %v; want it ended with 7", s.Build, err)
-			}
-		})
-	}
-}
-
-func TestExecEndsAsShellsDo(t *testing.T) {
-	b := newBench(t)
-	b.start()
-	b.want([]string{"exec", "--", "no-such-program"}, 127, "err: command not found")
-	b.want([]string{"exec", "--", b.dir}, 127)
-	plain := filepath.Join(b.dir, "plain")
-	if err := os.WriteFile(plain, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.want([]string{"exec", "--", plain}, 126, "err: not executable")
-	b.want([]string{"exec", "--", "sh", "-c", "kill -KILL $$"}, 137)
-	if r := b.want([]string{"exec", "-q", "--", "true"}, 0); r.err != "" {
-		t.Errorf("exec -q talks: %s", r.err)
-	}
-	b.want([]string{"exec", "echo", "--json", "-q"}, 0, "out: --json -q")
-}
-
-func TestExecWithoutDaemonSaysWhy(t *testing.T) {
-	b := newBench(t)
-	b.fake.refuse = errors.New("store is in use")
-	b.want([]string{"exec", "true"}, 1, "err: none can be started: store is in use", "err: sutler: hint: the log is in")
 }
 
 func TestConfigCommands(t *testing.T) {

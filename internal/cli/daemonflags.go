@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sutler/internal/config"
+	"sutler/internal/control"
 )
 
 // daemonFlags are the settings that commands which start a daemon take as flags.
@@ -48,12 +50,21 @@ func (d daemonFlags) settings() map[string]config.Flag {
 	return out
 }
 
-// args returns the flags that were given, as arguments of another sutler.
-func (d daemonFlags) args() []string {
+// terms returns what the flags ask for one command, whichever daemon serves it.
+func (d daemonFlags) terms() control.BuildRequest {
+	on := func(name string) bool {
+		v, err := d.set.GetBool(name)
+		return err == nil && v
+	}
+	return control.BuildRequest{Strict: on("strict"), Offline: on("offline")}
+}
+
+// args returns the flags that were given, as arguments of another sutler, without some.
+func (d daemonFlags) args(without ...string) []string {
 	var out []string
 	for _, name := range []string{"listen", "store", "max-size", "offline", "strict"} {
 		f := d.set.Lookup(name)
-		if f == nil || !f.Changed {
+		if f == nil || !f.Changed || slices.Contains(without, name) {
 			continue
 		}
 		value := f.Value.String()

@@ -50,13 +50,20 @@ the command; a line about what it was served goes to standard error.`,
 		if c.Context().Err() != nil { // stopped before the command was there to be told
 			return errors.Join(c.Context().Err(), stop())
 		}
-		code, summary, err := a.through(ctx, client, args)
-		err = errors.Join(err, stop())
-		if err != nil {
+		terms := flags.terms()
+		code, summary, err := a.through(ctx, client, args, terms)
+		if err == nil && !quiet {
+			a.say("%s", summaryLine(summary, nil))
+		}
+		var verdict error
+		if err == nil {
+			verdict = a.judge(ctx, client, summary, terms)
+		}
+		if err := errors.Join(err, stop()); err != nil {
 			return err
 		}
-		if !quiet {
-			a.say("%s", summaryLine(summary, nil))
+		if verdict != nil {
+			return concluded(code, verdict)
 		}
 		return ended(code)
 	}
@@ -74,8 +81,8 @@ func (a *app) reach(ctx context.Context, flags daemonFlags) (client *control.Cli
 	if errors.Is(err, control.ErrNotRunning) {
 		return a.temporary(ctx, flags)
 	}
-	if err == nil && len(flags.settings()) > 0 {
-		a.say("sutler: a sutler is running already: %s of this command do not change it", strings.Join(flags.args(), " "))
+	if left := flags.args("strict", "offline"); err == nil && len(left) > 0 {
+		a.say("sutler: a sutler is running already: %s of this command do not change it", strings.Join(left, " "))
 	}
 	return client, func() error { return nil }, err
 }
@@ -97,10 +104,12 @@ func (a *app) temporary(ctx context.Context, flags daemonFlags) (*control.Client
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	logger := a.logger(config.Log{Level: c.Log.Level, Format: "json"}, log)
+	standardLog(logger)
 	ctx, cancel := context.WithCancel(ctx)
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- a.Serve(ctx, c, a.logger(config.Log{Level: c.Log.Level, Format: "json"}, log), func(control.Status) { close(ready) })
+		ended <- a.Serve(ctx, c, logger, func(control.Status) { close(ready) })
 	}()
 	clean := func() error { cancel(); return errors.Join(log.Close(), os.RemoveAll(dir)) }
 	select {
@@ -114,13 +123,14 @@ func (a *app) temporary(ctx context.Context, flags daemonFlags) (*control.Client
 
 // through runs a command that is served by the daemon, and returns its exit code and what
 // it was served.
-func (a *app) through(ctx context.Context, client *control.Client, command []string) (code int, s receipt.Summary, err error) {
+func (a *app) through(ctx context.Context, client *control.Client, command []string, terms control.BuildRequest) (code int, s receipt.Summary, err error) {
 	dir, err := os.MkdirTemp("", "sutler-exec-")
 	if err != nil {
 		return 0, s, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b, err := client.Begin(ctx, control.BuildRequest{Command: strings.Join(command, " "), Dir: dir})
+	terms.Command, terms.Dir = strings.Join(command, " "), dir
+	b, err := client.Begin(ctx, terms)
 	if err != nil {
 		return 0, s, err
 	}

@@ -11,12 +11,12 @@ import (
 
 // The exit codes. Others are those of the wrapped command.
 const (
-	exitFailed     = 1
-	exitUsage      = 2
-	exitNotRunning = 3
-	exitUnverified = 4
-	// 5 (refused by policy) and 6 (offline and not stored) belong to commands that fetch by
-	// themselves; none does yet.
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotRunning  = 3
+	exitUnverified  = 4
+	exitRefused     = 5 // by policy
+	exitNotStored   = 6 // and offline
 	exitInterrupted = 130
 )
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -23,6 +24,9 @@ func (a *app) inspect() *cobra.Command {
 				return err
 			}
 			i, err := client.Item(c.Context(), args[0])
+			if errors.Is(err, control.ErrNotFound) {
+				return hint(fmt.Errorf("nothing is stored under %q: it wants the whole URL, or a key", args[0]), "sutler ls PATTERN lists what is stored")
+			}
 			if err != nil {
 				return err
 			}

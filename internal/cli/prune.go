@@ -14,11 +14,14 @@ import (
 // prune returns the command that makes room.
 func (a *app) prune() *cobra.Command {
 	var r control.PruneRequest
-	var size string
+	var size, older string
 	c := &cobra.Command{
 		Use:   "prune",
 		Short: "delete the least useful files until the store keeps to its limit",
-		Args:  cobra.NoArgs,
+		Long: `Deletes the least useful files until the store keeps to its limit. With --older it deletes
+what no build was served and no origin confirmed for so long, and forgets it; only the digest
+of what nobody vouches for is kept, so that other bytes are refused under its name.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if size != "" {
 				n, err := config.ParseSize(size)
@@ -26,6 +29,13 @@ func (a *app) prune() *cobra.Command {
 					return usage(fmt.Errorf("--max-size %q: %w", size, err))
 				}
 				r.MaxSize = max(n, 1) // 0 in a request is the configured limit; "0" here is: empty it
+			}
+			if older != "" {
+				d, err := config.ParseDuration(older)
+				if err != nil || d <= 0 {
+					return usage(fmt.Errorf(`--older %q: write a duration, for example "90d" or "12h"`, older))
+				}
+				r.Older = d
 			}
 			client, err := a.client()
 			if err != nil {
@@ -35,7 +45,9 @@ func (a *app) prune() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			got, err := client.Prune(c.Context(), r)
+			report, finish := a.progress()
+			got, err := client.Prune(c.Context(), r, report)
+			finish()
 			if err != nil {
 				return err
 			}
@@ -46,6 +58,7 @@ func (a *app) prune() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&size, "max-size", "", `keep to this size instead of the configured one, for example "5GiB"`)
+	c.Flags().StringVar(&older, "older", "", `delete what was not used or confirmed for so long, for example "90d"`)
 	c.Flags().BoolVar(&r.DryRun, "dry-run", false, "only say what would be deleted")
 	return c
 }

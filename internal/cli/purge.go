@@ -36,7 +36,9 @@ func (a *app) purge() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			got, err := client.Purge(c.Context(), r)
+			report, finish := a.progress()
+			got, err := client.Purge(c.Context(), r, report)
+			finish()
 			if err != nil {
 				return err
 			}

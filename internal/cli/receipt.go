@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -74,7 +75,12 @@ func (a *app) receiptShow() *cobra.Command {
 				return err
 			}
 			r, err := client.Receipt(c.Context(), id)
-			if err != nil {
+			switch {
+			case errors.Is(err, control.ErrNotFound) && id == receipt.Last:
+				return hint(errors.New("there is no receipt yet"), "sutler build and sutler exec leave one each")
+			case errors.Is(err, control.ErrNotFound):
+				return hint(fmt.Errorf("there is no receipt %q", id), "sutler receipt ls lists them")
+			case err != nil:
 				return err
 			}
 			if r.Lines == nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -26,11 +27,12 @@ func (a *app) serve() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log := a.logger(l.Log, a.Stderr)
+		logger := a.logger(l.Log, a.Stderr)
+		standardLog(logger)
 		for _, text := range l.Ignored {
-			log.Warn("ignored", "variable", text)
+			logger.Warn("ignored", "variable", text)
 		}
-		return a.serveLogged(c.Context(), l.Config, log)
+		return a.serveLogged(c.Context(), l.Config, logger)
 	}
 	return c
 }
@@ -46,6 +48,13 @@ func (a *app) serveLogged(ctx context.Context, c config.Config, log *slog.Logger
 	stop := context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
 	defer stop()
 	return a.Serve(ctx, c, log, func(control.Status) { notify(daemon.SdNotifyReady) })
+}
+
+// standardLog leads what package net/http has to say of odd origins into the log, at debug
+// level: it knows no other way than the standard logger, which would write on the terminal.
+func standardLog(l *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(l.Handler(), slog.LevelDebug).Writer())
 }
 
 // logger returns the logger that the configuration asks for: by default text on a

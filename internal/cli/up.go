@@ -45,7 +45,7 @@ func (a *app) up() *cobra.Command {
 		client := control.NewClient(l.Socket)
 		s, err := client.Status(c.Context())
 		if err == nil {
-			return a.welcome(s, "sutler is running already")
+			return a.welcome(s, strings.TrimSpace("sutler is running already "+ignored(l, s)))
 		}
 		if !errors.Is(err, control.ErrNotRunning) {
 			return err
@@ -57,6 +57,22 @@ func (a *app) up() *cobra.Command {
 		return a.welcome(s, "")
 	}
 	return c
+}
+
+// ignored names the settings of this command that the sutler which runs does not have; ""
+// if there are none. What nobody set is not missed.
+func ignored(l *config.Loaded, s control.Status) string {
+	var names []string
+	wanted := l.Texts()
+	for _, set := range l.Settings() {
+		if has, ok := s.Settings[set.Key]; ok && set.Source != "default" && has != wanted[set.Key] {
+			names = append(names, fmt.Sprintf("%s = %s (%s)", set.Key, wanted[set.Key], set.Origin))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "with other settings; these do not change it: " + strings.Join(names, ", ") + "; stop it first: sutler down"
 }
 
 // welcome says what is running now.

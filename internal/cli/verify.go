@@ -51,6 +51,14 @@ func writeVerified(w io.Writer, p control.Progress) error {
 	return err
 }
 
+// progressLine says how far an operation has come. How much there is to do may not be known.
+func progressLine(p control.Progress) string {
+	if p.Total == 0 {
+		return fmt.Sprintf("%s, %s", plural(p.Blobs, "file"), ibytes(p.Bytes))
+	}
+	return fmt.Sprintf("%d of %s, %s", p.Blobs, plural(p.Total, "file"), ibytes(p.Bytes))
+}
+
 // progress returns a function that shows how far a long operation has come, on a terminal
 // as a bar and elsewhere as a line now and then, and one that ends the showing.
 func (a *app) progress() (report func(control.Progress), finish func()) {
@@ -59,7 +67,7 @@ func (a *app) progress() (report func(control.Progress), finish func()) {
 		return func(p control.Progress) {
 			if time.Since(last) >= lineEvery && !p.Done {
 				last = time.Now()
-				a.say("%d of %s, %s", p.Blobs, plural(p.Total, "file"), ibytes(p.Bytes))
+				a.say("%s", progressLine(p))
 			}
 		}, func() {}
 	}

@@ -39,6 +39,19 @@ func (l *Loaded) Settings() []Setting {
 	return list
 }
 
+// Texts returns every value but the credentials, as in a file, by key.
+func (c Config) Texts() map[string]string {
+	out := map[string]string{}
+	for _, k := range keys() {
+		v := k.bind(&c)
+		out[k.name] = v.toml()
+		if shown, ok := v.plain().(string); ok {
+			out[k.name] = quote(shown) // a URL without its password
+		}
+	}
+	return out
+}
+
 // WriteTemplate writes a configuration file in which every key stands with its meaning and
 // its default, commented out: as written it changes nothing.
 func WriteTemplate(w io.Writer, p Place) error {

@@ -84,32 +84,52 @@ func (c *Client) Usage(ctx context.Context) (all []Usage, err error) {
 	return all, c.call(ctx, "GET", "/usage", nil, &all)
 }
 
-// Prune evicts blobs.
-func (c *Client) Prune(ctx context.Context, r PruneRequest) (got Removed, err error) {
-	return got, c.call(ctx, "POST", "/prune", r, &got)
+// Prune evicts blobs; report is called as it goes on.
+func (c *Client) Prune(ctx context.Context, r PruneRequest, report func(Progress)) (Removed, error) {
+	return follow[Removed](ctx, c, "/prune", r, report)
 }
 
-// Purge forgets entries.
-func (c *Client) Purge(ctx context.Context, r PurgeRequest) (got Removed, err error) {
-	return got, c.call(ctx, "POST", "/purge", r, &got)
+// Purge forgets entries; report is called as it goes on.
+func (c *Client) Purge(ctx context.Context, r PurgeRequest, report func(Progress)) (Removed, error) {
+	return follow[Removed](ctx, c, "/purge", r, report)
 }
 
 // Verify hashes every blob; report is called as it goes on. It returns the last Progress.
-func (c *Client) Verify(ctx context.Context, report func(Progress)) (last Progress, err error) {
-	resp, err := c.do(ctx, "POST", "/verify", nil)
+func (c *Client) Verify(ctx context.Context, report func(Progress)) (Progress, error) {
+	last, err := follow[Progress](ctx, c, "/verify", struct{}{}, report)
+	last.Done = true
+	if err == nil {
+		report(last)
+	}
+	return last, err
+}
+
+// follow starts a long operation and reads its updates up to the last, which has a result.
+func follow[T any](ctx context.Context, c *Client, path string, request any, report func(Progress)) (got T, err error) {
+	b, err := json.Marshal(request)
 	if err != nil {
-		return last, err
+		return got, err
+	}
+	resp, err := c.do(ctx, "POST", path, bytes.NewReader(b))
+	if err != nil {
+		return got, err
 	}
 	defer resp.Body.Close()
-	for d := json.NewDecoder(resp.Body); !last.Done; report(last) {
-		if err := d.Decode(&last); err != nil {
-			return last, fmt.Errorf("verify was broken off: %w", err)
+	for d := json.NewDecoder(resp.Body); ; {
+		var u update[T]
+		switch err := d.Decode(&u); {
+		case err != nil && ctx.Err() != nil:
+			return got, context.Cause(ctx)
+		case err != nil:
+			return got, fmt.Errorf("%s was broken off: %w", path[1:], err)
+		case u.Error != "":
+			return got, errors.New(u.Error)
+		case u.Result != nil:
+			return *u.Result, nil
+		case u.Progress != nil:
+			report(*u.Progress)
 		}
 	}
-	if last.Error != "" {
-		return last, errors.New(last.Error)
-	}
-	return last, nil
 }
 
 // call sends one request and decodes the answer into v, if v is not nil.

@@ -23,6 +23,8 @@ type Status struct {
 	Counters Counters  `json:"counters"`
 	CA       CA        `json:"ca"`
 	Trouble  []string  `json:"trouble,omitempty"` // newest last; what people should look at
+	// Settings are those in force, as in a configuration file, by key.
+	Settings map[string]string `json:"settings,omitempty"`
 }
 
 // Store says how full the store is. Sizes are bytes.
@@ -60,6 +62,10 @@ type BuildRequest struct {
 	// Steps says that the variables go into cache keys of build steps: those that differ
 	// from build to build are left out.
 	Steps bool `json:"steps,omitempty"`
+	// Strict refuses this build what nobody vouches for, and Offline lets it reach no
+	// origin, whatever the configuration says of others.
+	Strict  bool `json:"strict,omitempty"`
+	Offline bool `json:"offline,omitempty"`
 }
 
 // A Build is what a build needs to be served by the daemon.
@@ -67,7 +73,10 @@ type Build struct {
 	ID    string              `json:"id"`
 	Proxy string              `json:"proxy"` // URL, names the build as user
 	Env   []ecosystem.Setting `json:"env"`   // in a fixed order
-	Files map[string][]byte   `json:"files"` // by name, to be put into BuildRequest.Dir
+	// Proxied names further variables that hold Proxy; they are not in Env if that goes
+	// into cache keys.
+	Proxied []string          `json:"proxied,omitempty"`
+	Files   map[string][]byte `json:"files"` // by name, to be put into BuildRequest.Dir
 }
 
 // Receipt is a build and all that it was served.
@@ -106,10 +115,12 @@ type Usage struct {
 	Bytes     int64  `json:"bytes"`
 }
 
-// A PruneRequest says what to evict: the least useful blobs first.
+// A PruneRequest says what to evict: the least useful blobs first or, if Older is set, what
+// no build used and no origin confirmed for so long. Only builds leave a trace of their use.
 type PruneRequest struct {
-	MaxSize int64 `json:"maxSize"` // until the store is no larger, bytes; 0: what the configuration says
-	DryRun  bool  `json:"dryRun"`
+	Older   time.Duration `json:"older,omitempty"` // nanoseconds
+	MaxSize int64         `json:"maxSize"`         // until the store is no larger, bytes; 0: what the configuration says
+	DryRun  bool          `json:"dryRun"`
 }
 
 // A PurgeRequest says what to forget: entries and pins whose URL or package contains Match.
@@ -126,7 +137,7 @@ type Removed struct {
 	Bytes   int64 `json:"bytes"`
 }
 
-// Progress is how far a long operation has come. The last one has Done set.
+// Progress is how far a long operation has come. The last one of a Verify has Done set.
 type Progress struct {
 	Blobs   int64  `json:"blobs"`
 	Total   int64  `json:"total"`
@@ -159,8 +170,9 @@ type Stock interface {
 	// Item returns index.ErrNotFound; name is a key or a URL.
 	Item(ctx context.Context, name string) (Item, error)
 	Usage(ctx context.Context) ([]Usage, error)
-	Prune(ctx context.Context, r PruneRequest) (Removed, error)
-	Purge(ctx context.Context, r PurgeRequest) (Removed, error)
-	// Verify hashes every blob; report is called now and then.
+	// Prune, Purge and Verify call report now and then.
+	Prune(ctx context.Context, r PruneRequest, report func(Progress)) (Removed, error)
+	Purge(ctx context.Context, r PurgeRequest, report func(Progress)) (Removed, error)
+	// Verify hashes every blob.
 	Verify(ctx context.Context, report func(Progress)) (Progress, error)
 }

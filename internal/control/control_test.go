@@ -70,12 +70,13 @@ func (f *fake) Item(_ context.Context, name string) (Item, error) {
 
 func (f *fake) Usage(context.Context) ([]Usage, error) { return []Usage{{Ecosystem: "apt"}}, nil }
 
-func (f *fake) Prune(_ context.Context, r PruneRequest) (Removed, error) {
+func (f *fake) Prune(_ context.Context, r PruneRequest, report func(Progress)) (Removed, error) {
 	f.pruned = r
+	report(Progress{Blobs: 1})
 	return Removed{Blobs: 1}, nil
 }
 
-func (f *fake) Purge(_ context.Context, r PurgeRequest) (Removed, error) {
+func (f *fake) Purge(_ context.Context, r PurgeRequest, _ func(Progress)) (Removed, error) {
 	if r.Match == "" && !r.All {
 		return Removed{}, errors.New("purge needs a pattern")
 	}
@@ -151,13 +152,16 @@ func TestStock(t *testing.T) {
 	if _, err := c.Item(t.Context(), "none"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Item(none) = %v, want ErrNotFound", err)
 	}
-	if got, err := c.Prune(t.Context(), PruneRequest{MaxSize: 5, DryRun: true}); err != nil || got.Blobs != 1 || f.pruned != (PruneRequest{5, true}) {
+	var seen []Progress
+	report := func(p Progress) { seen = append(seen, p) }
+	if got, err := c.Prune(t.Context(), PruneRequest{MaxSize: 5, Older: time.Hour, DryRun: true}, report); err != nil || got.Blobs != 1 ||
+		f.pruned != (PruneRequest{Older: time.Hour, MaxSize: 5, DryRun: true}) || len(seen) != 1 {
 		t.Errorf("Prune = %+v, %v, sent %+v", got, err, f.pruned)
 	}
-	if got, err := c.Purge(t.Context(), PurgeRequest{All: true}); err != nil || got.Entries != 2 {
+	if got, err := c.Purge(t.Context(), PurgeRequest{All: true}, report); err != nil || got.Entries != 2 {
 		t.Errorf("Purge = %+v, %v", got, err)
 	}
-	if _, err := c.Purge(t.Context(), PurgeRequest{}); err == nil || err.Error() != "purge needs a pattern" {
+	if _, err := c.Purge(t.Context(), PurgeRequest{}, report); err == nil || err.Error() != "purge needs a pattern" {
 		t.Errorf("Purge of nothing = %v, want the daemon's own words", err)
 	}
 	if u, err := c.Usage(t.Context()); err != nil || len(u) != 1 {

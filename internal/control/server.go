@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -47,21 +48,13 @@ func Handler(d Daemon, b Builds, s Stock) http.Handler {
 	})
 	handle("GET "+prefix+"/item", func(r *http.Request) (any, error) { return s.Item(r.Context(), r.FormValue("name")) })
 	handle("GET "+prefix+"/usage", func(r *http.Request) (any, error) { return s.Usage(r.Context()) })
-	handle("POST "+prefix+"/prune", func(r *http.Request) (any, error) {
-		req, err := read[PruneRequest](r)
-		if err != nil {
-			return nil, err
-		}
-		return s.Prune(r.Context(), req)
+	mux.HandleFunc("POST "+prefix+"/prune", func(w http.ResponseWriter, r *http.Request) { stream(w, r, s.Prune) })
+	mux.HandleFunc("POST "+prefix+"/purge", func(w http.ResponseWriter, r *http.Request) { stream(w, r, s.Purge) })
+	mux.HandleFunc("POST "+prefix+"/verify", func(w http.ResponseWriter, r *http.Request) {
+		stream(w, r, func(ctx context.Context, _ struct{}, report func(Progress)) (Progress, error) {
+			return s.Verify(ctx, report)
+		})
 	})
-	handle("POST "+prefix+"/purge", func(r *http.Request) (any, error) {
-		req, err := read[PurgeRequest](r)
-		if err != nil {
-			return nil, err
-		}
-		return s.Purge(r.Context(), req)
-	})
-	mux.HandleFunc("POST "+prefix+"/verify", func(w http.ResponseWriter, r *http.Request) { verify(w, r, s) })
 	return mux
 }
 
@@ -127,16 +120,29 @@ func code(err error) (int, string) {
 	return http.StatusInternalServerError, ""
 }
 
-// verify streams one Progress a line.
-func verify(w http.ResponseWriter, r *http.Request, s Stock) {
+// An update is one line about a long operation: how far it has come or, in the last one,
+// what came of it.
+type update[T any] struct {
+	Progress *Progress `json:"progress,omitempty"`
+	Result   *T        `json:"result,omitempty"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// stream runs a long operation and answers with one update a line.
+func stream[Q, T any](w http.ResponseWriter, r *http.Request, run func(context.Context, Q, func(Progress)) (T, error)) {
+	q, err := read[Q](r)
+	if err != nil {
+		respond(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
+		return
+	}
 	w.Header().Set("Content-Type", "application/jsonl")
 	out := json.NewEncoder(w)
 	flush := http.NewResponseController(w)
-	last, err := s.Verify(r.Context(), func(p Progress) {
-		_ = out.Encode(p) // the client has gone: its context ends the work
-		_ = flush.Flush() // likewise
+	got, err := run(r.Context(), q, func(p Progress) {
+		_ = out.Encode(update[T]{Progress: &p}) // the client has gone: its context ends the work
+		_ = flush.Flush()                       // likewise
 	})
-	last.Done = true
+	last := update[T]{Result: &got}
 	if err != nil {
 		last.Error = err.Error()
 	}

@@ -11,6 +11,7 @@ import (
 
 	"sutler/internal/control"
 	"sutler/internal/ingress/native"
+	"sutler/internal/policy"
 	"sutler/internal/receipt"
 	"sutler/internal/settings"
 )
@@ -32,12 +33,15 @@ func (b builds) Begin(ctx context.Context, r control.BuildRequest) (control.Buil
 	if err := b.d.receipts.Begin(ctx, receipt.Build{ID: id, Command: r.Command, Started: time.Now()}); err != nil {
 		return control.Build{}, err
 	}
+	if t := (policy.Terms{Strict: r.Strict, Offline: r.Offline}); t != (policy.Terms{}) {
+		b.d.terms.Store(id, t)
+	}
 	// The name of the build is the user of the proxy: clients send it with every request,
 	// and it opens nothing. The password is there because some clients insist on one.
 	// Those of the native endpoint have it in the path, for the same reason.
 	v := settings.Values{Proxy: "http://" + id + ":x@" + address, Native: "http://" + address + native.BuildPath + id, Dir: r.Dir, NoProxy: b.d.noProxy()}
 	return control.Build{ID: id, Proxy: v.Proxy, Env: settings.Env(b.d.profiles, v, r.Steps),
-		Files: settings.Files(b.d.profiles, v, b.d.bundle)}, nil
+		Proxied: settings.Proxied(b.d.profiles), Files: settings.Files(b.d.profiles, v, b.d.bundle)}, nil
 }
 
 // reach returns host:port on which clients reach the daemon by one of this machine's
@@ -66,11 +70,21 @@ func (d *process) reach(ctx context.Context, address string) (string, error) {
 
 // End implements control.Builds.
 func (b builds) End(ctx context.Context, id string, exitCode int) (receipt.Summary, error) {
+	b.d.terms.Delete(id)
 	if err := b.d.receipts.End(ctx, id, time.Now(), exitCode); err != nil {
 		return receipt.Summary{}, err
 	}
 	b.d.trouble.add(b.d.blobs.Sync()) // what a build fetched survives a power loss from here on
 	return b.d.receipts.Build(ctx, id)
+}
+
+// termsOf returns what a running build asked for.
+func (d *process) termsOf(build string) policy.Terms {
+	t, ok := d.terms.Load(build)
+	if !ok {
+		return policy.Terms{}
+	}
+	return t.(policy.Terms)
 }
 
 // List implements control.Builds.

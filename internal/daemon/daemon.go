@@ -59,6 +59,7 @@ type process struct {
 	profiles   []ecosystem.Profile
 	proxy      *forward.Proxy
 	listeners  *listeners
+	terms      sync.Map // of running builds that asked for some: policy.Terms by id
 	trouble    trouble
 	tally      tally
 }

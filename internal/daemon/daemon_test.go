@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sutler/internal/config"
 	"sutler/internal/control"
@@ -139,7 +141,7 @@ func TestBuild(t *testing.T) {
 		if err != nil || len(items) != 1 || !items[0].Present {
 			t.Fatalf("Items = %+v, %v", items, err)
 		}
-		if got, err := client.Purge(t.Context(), control.PurgeRequest{Match: "tool-1.2.3"}); err != nil || got.Entries != 1 {
+		if got, err := client.Purge(t.Context(), control.PurgeRequest{Match: "tool-1.2.3"}, func(control.Progress) {}); err != nil || got.Entries != 1 {
 			t.Errorf("Purge = %+v, %v", got, err)
 		}
 		if _, err := client.Item(t.Context(), target); !errors.Is(err, control.ErrNotFound) {
@@ -148,6 +150,100 @@ func TestBuild(t *testing.T) {
 	})
 	if n := fetches.Load(); n != 1 {
 		t.Errorf("%d fetches, want 1", n)
+	}
+}
+
+// TestTermsOfABuild serves each of three builds by its own terms.
+func TestTermsOfABuild(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tool") }))
+	defer origin.Close()
+	c := testConfig(t, strings.TrimPrefix(origin.URL, "http://"))
+	client := start(t, c)
+	begin := func(r control.BuildRequest) control.Build {
+		t.Helper()
+		r.Command, r.Dir = "test", "/d"
+		b, err := client.Begin(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	plain, strict, offline := begin(control.BuildRequest{}), begin(control.BuildRequest{Strict: true}), begin(control.BuildRequest{Offline: true})
+	for _, tt := range []struct{ name, proxy, path, want string }{
+		{"offline, not stored", offline.Proxy, "/a-1.0.tar.gz", "offline"},
+		{"plain", plain.Proxy, "/a-1.0.tar.gz", "tool"},
+		{"offline, stored", offline.Proxy, "/a-1.0.tar.gz", "tool"},
+		{"strict", strict.Proxy, "/a-1.0.tar.gz", "policy.strict"},
+	} {
+		if body, _ := get(t, tt.proxy, origin.URL+tt.path); !strings.Contains(body, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, body, tt.want)
+		}
+	}
+	if _, err := client.End(t.Context(), strict.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if body, _ := get(t, strict.Proxy, origin.URL+"/a-1.0.tar.gz"); body != "tool" {
+		t.Errorf("after its end the build has terms: %q", body)
+	}
+}
+
+// TestPruneOlder removes what nobody uses any more: not what was used lately, nor what
+// vouches for it; what nobody vouches for stays pinned to its bytes.
+func TestPruneOlder(t *testing.T) {
+	var changed atomic.Bool
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/dir/SHA256SUMS":
+			fmt.Fprintf(w, "%x  a-1.0.tar.gz\n", sha256.Sum256([]byte("body /dir/a-1.0.tar.gz")))
+		case !strings.HasSuffix(r.URL.Path, ".gz"):
+			http.NotFound(w, r)
+		case changed.Load():
+			fmt.Fprint(w, "BODY "+r.URL.Path)
+		default:
+			fmt.Fprint(w, "body "+r.URL.Path)
+		}
+	}))
+	defer origin.Close()
+	c := testConfig(t, strings.TrimPrefix(origin.URL, "http://"))
+	client, proxy := start(t, c), "http://"+c.Listen[0]
+	for _, path := range []string{"/dir/a-1.0.tar.gz", "/b-1.0.tar.gz"} {
+		if body, _ := get(t, proxy, origin.URL+path); body != "body "+path {
+			t.Fatalf("%s: %q", path, body)
+		}
+	}
+	prune := func(r control.PruneRequest) control.Removed {
+		t.Helper()
+		got, err := client.Prune(t.Context(), r, func(control.Progress) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	b, err := client.Begin(t.Context(), control.BuildRequest{Command: "test", Dir: "/d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, cache := get(t, b.Proxy, origin.URL+"/b-1.0.tar.gz"); cache != "sutler; hit" {
+		t.Errorf("%q, %q", body, cache)
+	}
+	if got := prune(control.PruneRequest{Older: time.Hour}); got != (control.Removed{}) {
+		t.Errorf("what was used just now was removed: %+v", got)
+	}
+	dry := prune(control.PruneRequest{Older: time.Nanosecond, DryRun: true})
+	if got := prune(control.PruneRequest{Older: time.Nanosecond}); got != dry || got.Blobs < 3 {
+		t.Errorf("removed %+v, announced %+v", got, dry)
+	}
+	items, err := client.Items(t.Context(), "", 0)
+	if err != nil || len(items) != 2 || items[0].Present || items[1].Present || items[0].Kind != "artifact" || items[1].Kind != "artifact" {
+		t.Errorf("left: %+v, %v; want the pins of a and b", items, err)
+	}
+	changed.Store(true)
+	if body, _ := get(t, proxy, origin.URL+"/b-1.0.tar.gz"); strings.Contains(body, "BODY") {
+		t.Errorf("other bytes under a pinned name: %q", body)
+	}
+	changed.Store(false)
+	if body, _ := get(t, proxy, origin.URL+"/b-1.0.tar.gz"); body != "body /b-1.0.tar.gz" {
+		t.Errorf("fetched again: %q", body)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 func (d *process) handler() (http.Handler, error) {
 	lines := sink{&d.tally, d.receipts}
 	respond, err := ingress.New(ingress.Options{Engine: d.engine, Passer: d.fetcher(), Receipts: lines, Metrics: d.metrics,
-		Log: d.options.Log, Rules: d.rules(), Profiles: d.profiles})
+		Log: d.options.Log, Rules: d.rules(), Profiles: d.profiles, Terms: d.termsOf})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem/apk"
+	"sutler/internal/pgp"
 )
 
 // aptKeyrings are where Debian and its relatives keep the keys of their archives, and
@@ -19,21 +20,27 @@ var (
 	rpmKeyrings = [...]string{"/etc/pki/rpm-gpg"}
 )
 
+// removed is how the names of keyrings end that hold the keys which an archive gave up:
+// they are there to look at old signatures, not to believe new ones.
+const removed = "-removed-keys"
+
 // keyrings reads all keyrings of some folders of the system and of the configured one. A
-// file that cannot be read is reported, not fatal: its keys are then unknown.
+// file that cannot be read, or holds no keys, is reported by name, not fatal: its keys are
+// then unknown.
 func keyrings(dirs []string, configured string) (rings [][]byte, err error) {
 	err = eachKey(dirs, configured, isKeyring, func(_ string, b []byte) error {
-		rings = append(rings, b)
-		return nil
+		rings = append(rings, b) // those of its keys that can be read count
+		_, err := pgp.Check(b)
+		return err
 	})
 	return rings, err
 }
 
 // isKeyring reports whether a file is named as keyrings are.
 func isKeyring(name string) bool {
-	switch filepath.Ext(name) {
+	switch ext := filepath.Ext(name); ext {
 	case ".gpg", ".asc", ".pgp", ".key":
-		return true
+		return !strings.HasSuffix(strings.TrimSuffix(name, ext), removed)
 	}
 	return strings.HasPrefix(name, "RPM-GPG-KEY")
 }
@@ -68,10 +75,11 @@ func eachKey(dirs []string, configured string, isKey func(name string) bool, add
 			}
 			path := filepath.Join(dir, f.Name())
 			b, err := os.ReadFile(path)
+			if err == nil {
+				err = add(f.Name(), b)
+			}
 			if err != nil {
-				errs = append(errs, err)
-			} else if err := add(f.Name(), b); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", path, err))
+				errs = append(errs, fmt.Errorf("keyring %s: %w", path, err))
 			}
 		}
 	}

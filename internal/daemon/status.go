@@ -89,7 +89,7 @@ func (t *tally) counters() control.Counters {
 func (d *process) Status(context.Context) (control.Status, error) {
 	bytes, blobs := d.collector.Usage()
 	s := control.Status{Version: d.options.Version, PID: os.Getpid(), Started: d.started, Listen: d.listeners.addresses(),
-		Offline: d.config.Upstream.Offline, Counters: d.tally.counters(), Trouble: d.trouble.list(),
+		Offline: d.config.Upstream.Offline, Counters: d.tally.counters(), Trouble: d.trouble.list(), Settings: d.config.Texts(),
 		Store: control.Store{Dir: d.config.Store.Dir, Bytes: bytes, Blobs: blobs, MaxSize: d.config.Store.MaxSize}}
 	if d.authority != nil {
 		info := d.authority.Info()

@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"sutler/internal/blob"
 	"sutler/internal/control"
-	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/index"
 )
@@ -72,66 +70,11 @@ func (s stock) Usage(ctx context.Context) ([]control.Usage, error) {
 	return out, err
 }
 
-// Purge implements control.Stock: it forgets entries, and deletes the blobs that nothing
-// else refers to.
-func (s stock) Purge(ctx context.Context, r control.PurgeRequest) (control.Removed, error) {
-	if strings.TrimSpace(r.Match) == "" && !r.All {
-		return control.Removed{}, errors.New("purge needs a pattern, or --all")
-	}
-	entries, err := s.d.index.List(ctx, index.Query{Match: r.Match})
-	if err != nil {
-		return control.Removed{}, err
-	}
-	var got control.Removed
-	var keys []string
-	blobs := map[digest.Digest]bool{}
-	for _, en := range entries {
-		keys = append(keys, en.Key)
-		blobs[en.Blob] = true
-		if en.Table != "" {
-			blobs[en.Table] = true
-		}
-	}
-	got.Entries = int64(len(keys))
-	if !r.DryRun {
-		if err := s.d.index.Delete(ctx, keys...); err != nil {
-			return got, err
-		}
-		s.d.engine.Forget(keys...)
-	}
-	for d := range blobs {
-		if err := s.drop(ctx, d, r.DryRun, &got); err != nil {
-			return got, err
-		}
-	}
-	return got, nil
-}
-
-// drop deletes a blob if no entry refers to it.
-func (s stock) drop(ctx context.Context, d digest.Digest, dryRun bool, got *control.Removed) error {
-	size, ok := s.d.blobs.Has(ctx, d)
-	if !ok {
-		return nil
-	}
-	if !dryRun {
-		if used, err := s.d.index.Refers(ctx, d); err != nil || used {
-			return err
-		}
-		if err := s.d.blobs.Delete(ctx, d); err != nil {
-			return err
-		}
-		s.d.collector.Removed(d)
-	}
-	got.Blobs++
-	got.Bytes += size
-	return nil
-}
-
 // Verify implements control.Stock.
 func (s stock) Verify(ctx context.Context, report func(control.Progress)) (control.Progress, error) {
 	var p control.Progress
 	_, p.Total = s.d.collector.Usage()
-	last := time.Now()
+	tell := pace(report)
 	for d, err := range s.d.blobs.All(ctx) {
 		if err == nil {
 			err = ctx.Err()
@@ -149,24 +92,21 @@ func (s stock) Verify(ctx context.Context, report func(control.Progress)) (contr
 			p.Damaged++
 			s.d.trouble.add(err)
 		}
-		if time.Since(last) > 200*time.Millisecond {
-			report(p)
-			last = time.Now()
-		}
+		tell(p)
 	}
 	return p, nil
 }
 
-// Prune implements control.Stock.
-func (s stock) Prune(ctx context.Context, r control.PruneRequest) (control.Removed, error) {
-	limit := r.MaxSize
-	if limit == 0 {
-		limit = s.d.config.Store.MaxSize
+// reportEvery is how often a long operation says how far it has come.
+const reportEvery = 200 * time.Millisecond
+
+// pace returns report, called no more often than people can read.
+func pace(report func(control.Progress)) func(control.Progress) {
+	last := time.Now()
+	return func(p control.Progress) {
+		if time.Since(last) >= reportEvery {
+			last = time.Now()
+			report(p)
+		}
 	}
-	bytes, _ := s.d.collector.Usage()
-	if limit == 0 || bytes <= limit {
-		return control.Removed{}, nil
-	}
-	blobs, freed, err := s.d.collector.Evict(ctx, bytes-limit, r.DryRun)
-	return control.Removed{Blobs: blobs, Bytes: freed}, err
 }

@@ -59,6 +59,8 @@ type Request struct {
 	Part   bool     // asks for a part of the body only (Range)
 
 	Build      string // the build that asks, "" if unknown
+	Strict     bool   // the build refuses what nobody vouches for, whatever the rules say
+	Offline    bool   // the build reaches no origin: what is not stored is an error
 	Peer       string // the client's address without port, "" if unknown
 	Credential string // scope of the credential sent upstream, "" for anonymous requests
 	Base       string // "http://host:port" of the native endpoint it came by, so links are rewritten; else ""

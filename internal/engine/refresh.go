@@ -243,7 +243,7 @@ func (e *Engine) ask(ctx context.Context, fl *fill) (err error) {
 	if claim, ok := fl.vouch.strong(); ok && claim.Via != "" && claim.Via != fl.res.URL {
 		via := fl.res
 		via.URL = claim.Via
-		fl.resp, err = e.Upstream.Fetch(ctx, via, freshness.Validator{})
+		fl.resp, err = e.origin(ctx).Fetch(ctx, via, freshness.Validator{})
 		if !errors.Is(err, upstream.ErrNotFound) && !errors.Is(err, upstream.ErrForbidden) {
 			return err
 		}
@@ -252,7 +252,7 @@ func (e *Engine) ask(ctx context.Context, fl *fill) (err error) {
 	if fl.old != nil && !fl.old.missing && fl.vouch.by == "" {
 		v = fl.old.entry.Validator
 	}
-	fl.resp, err = e.Upstream.Fetch(ctx, fl.res, v)
+	fl.resp, err = e.origin(ctx).Fetch(ctx, fl.res, v)
 	return err
 }
 

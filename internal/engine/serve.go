@@ -51,7 +51,7 @@ func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, err
 	case req.Credential != "" && !res.Anonymous:
 		return nil, ecosystem.ErrBypass // never shared with others: see the contract of Request
 	}
-	a, err := e.serve(ctx, req, res)
+	a, err := e.serve(withTerms(ctx, req), req, res)
 	if err != nil {
 		e.Receipts.Append(e.failure(req, res, err))
 		return nil, err
@@ -110,6 +110,10 @@ func (e *Engine) follow(ctx context.Context, req ecosystem.Request, res ecosyste
 	// A part of a body could be complete before the whole is checked, so who asks for one waits.
 	streams := f.body != nil && !req.Part && (f.begun.size >= 0 || req.Method != "HEAD")
 	if streams && !e.mustView(req, res) && f.body.acquire() {
+		if err := e.believed(req, res, f.begun.vouch.trust); err != nil {
+			f.body.release()
+			return nil, err
+		}
 		return e.streaming(ctx, req, res, fd), nil
 	}
 	o, outcome, err := f.wait(ctx)
@@ -159,6 +163,9 @@ func (e *Engine) mustView(req ecosystem.Request, res ecosystem.Resource) bool {
 func (e *Engine) answer(ctx context.Context, req ecosystem.Request, res ecosystem.Resource, fd found) (*Answer, error) {
 	o, now := fd.object, e.Now()
 	en := &o.entry
+	if err := e.believed(req, res, en.Trust); err != nil {
+		return nil, err
+	}
 	a := &Answer{Outcome: fd.outcome, Resource: res, Type: en.Type, Digest: en.Blob, ETag: o.etag, Modified: en.Modified,
 		Age: max(0, now.Sub(en.Checked)), Trust: en.Trust, Voucher: claimant(en.Voucher), Signer: en.Evidence.Signer,
 		Size: en.Size, Bytes: o.bytes}
@@ -175,7 +182,9 @@ func (e *Engine) answer(ctx context.Context, req ecosystem.Request, res ecosyste
 	opened := a.Blob
 	if len(res.Header)+len(en.Header) > 0 {
 		if err := describe(a, o); err != nil {
-			closeQuietly(opened)
+			if opened != nil {
+				closeQuietly(opened)
+			}
 			return nil, err
 		}
 	}
@@ -288,10 +297,10 @@ func (e *Engine) linker(base string, p ecosystem.Profile) func(string) string {
 // direct answers with a body that its origin forbids to share: fetched for this request
 // alone and not stored.
 func (e *Engine) direct(ctx context.Context, req ecosystem.Request, res ecosystem.Resource) (*Answer, error) {
-	if err := e.Rules.Trust(res, "its origin forbids storing it and nobody states its digest"); err != nil {
+	if err := e.rules(req).Trust(res, "its origin forbids storing it and nobody states its digest"); err != nil {
 		return nil, err
 	}
-	resp, err := e.Upstream.Fetch(ctx, res, freshness.Validator{})
+	resp, err := e.origin(ctx).Fetch(ctx, res, freshness.Validator{})
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,9 @@ import (
 )
 
 var settings = Settings{
-	Env:   map[string]string{"SSL_CERT_FILE": "/dev/sutler/ca.pem", "APT_CONFIG": "/dev/sutler/apt.conf"},
-	Files: []string{"apt.conf", "ca.pem"},
+	Env:     map[string]string{"SSL_CERT_FILE": "/dev/sutler/ca.pem", "APT_CONFIG": "/dev/sutler/apt.conf"},
+	Files:   []string{"apt.conf", "ca.pem"},
+	Proxied: []string{"YARN_HTTP_PROXY"},
 }
 
 var (
@@ -81,7 +82,8 @@ func TestRewriteStep(t *testing.T) {
 	const (
 		env     = "APT_CONFIG=/dev/sutler/apt.conf SSL_CERT_FILE=/dev/sutler/ca.pem"
 		secrets = "HTTP_PROXY<-sutler-proxy http_proxy<-sutler-proxy HTTPS_PROXY<-sutler-proxy https_proxy<-sutler-proxy"
-		none    = "NO_PROXY<-sutler-no-proxy no_proxy<-sutler-no-proxy"
+		yarn    = "YARN_HTTP_PROXY<-sutler-proxy"
+		none    = "NO_PROXY<-sutler-no-proxy no_proxy<-sutler-no-proxy " + yarn
 		files   = "/dev/sutler/apt.conf<-sutler-apt.conf /dev/sutler/ca.pem<-sutler-ca.pem"
 	)
 	run := func(opts ...llb.RunOption) llb.State {
@@ -100,10 +102,12 @@ func TestRewriteStep(t *testing.T) {
 		{"host network", run(llb.Network(llb.NetModeHost)), newEngine, env + " " + secrets + " " + none + " " + files},
 		{"variable of the image", run(llb.AddEnv("SSL_CERT_FILE", "/own")), newEngine,
 			"SSL_CERT_FILE=/own APT_CONFIG=/dev/sutler/apt.conf " + secrets + " " + none + " " + files},
+		{"further proxy variable of the image", run(llb.AddEnv("YARN_HTTP_PROXY", "own")), newEngine,
+			"YARN_HTTP_PROXY=own " + env + " " + secrets + " " + strings.TrimSuffix(none, " "+yarn) + " " + files},
 		{"proxy variable of the image", run(llb.AddEnv("https_proxy", "http://own")), newEngine, "https_proxy=http://own " + env + " " + files},
 		{"proxy of the user", run(llb.WithProxy(llb.ProxyEnv{HTTPProxy: "http://own"})), newEngine, env + " proxy(http://own,,) " + files},
 		{"proxy of the user, old engine", run(llb.WithProxy(llb.ProxyEnv{HTTPSProxy: "http://own"})), oldEngine, env + " proxy(,http://own,) " + files},
-		{"exception of the user", run(llb.WithProxy(llb.ProxyEnv{NoProxy: "own"})), newEngine, env + " " + secrets + " proxy(,,own) " + files},
+		{"exception of the user", run(llb.WithProxy(llb.ProxyEnv{NoProxy: "own"})), newEngine, env + " " + secrets + " " + yarn + " proxy(,,own) " + files},
 		{"exception of the user, old engine", run(llb.WithProxy(llb.ProxyEnv{NoProxy: "own"})), oldEngine, env + " proxy(http://u@h:1,http://u@h:1,own) " + files},
 		{"secret of the user", run(llb.AddSecret("/dev/sutler/ca.pem", llb.SecretID("own"))), newEngine,
 			env + " " + secrets + " " + none + " /dev/sutler/ca.pem<-own /dev/sutler/apt.conf<-sutler-apt.conf"},
@@ -214,6 +218,7 @@ func TestParseSettings(t *testing.T) {
 	for _, tt := range []struct{ name, text, err string }{
 		{"good", `{"env":{"A":"b"},"files":["ca.pem"]}`, ""},
 		{"empty", `{}`, ""},
+		{"proxied", `{"proxied":["A_PROXY"]}`, ""},
 		{"path", `{"files":["../x"]}`, "plain name"},
 		{"dots", `{"files":[".."]}`, "plain name"},
 		{"unknown", `{"proxy":"x"}`, "unknown field"},

@@ -37,6 +37,8 @@ type Settings struct {
 	Env map[string]string `json:"env"`
 	// Files are names of files in Dir.
 	Files []string `json:"files"`
+	// Proxied are the variables that hold the proxy's URL besides the common ones.
+	Proxied []string `json:"proxied,omitempty"`
 }
 
 // ParseSettings reads settings written as JSON.
@@ -95,6 +97,11 @@ func (s Settings) apply(exec *pb.ExecOp, p proxy) {
 				continue
 			}
 			exec.Secretenv = append(exec.Secretenv, &pb.SecretEnv{ID: v.secret, Name: v.name, Optional: true})
+		}
+		for _, name := range s.Proxied {
+			if !has[name] {
+				exec.Secretenv = append(exec.Secretenv, &pb.SecretEnv{ID: ProxySecret, Name: name, Optional: true})
+			}
 		}
 	case p.url != "":
 		if exec.Meta.ProxyEnv == nil {

@@ -7,6 +7,7 @@ import (
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/engine"
+	"sutler/internal/upstream"
 )
 
 // hopByHop are the fields that end at the next hop (RFC 9110, section 7.6.1), besides
@@ -19,7 +20,11 @@ var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-A
 func (p *Responder) pass(w http.ResponseWriter, r *http.Request, req ecosystem.Request, note string) (res result, whole bool) {
 	line := p.line(req, engine.Bypass, nil)
 	line.Note = note
-	resp, err := p.Passer.Pass(r.Context(), outgoing(r, req))
+	var passer upstream.Passer = p.Passer
+	if req.Offline {
+		passer = upstream.Offline{}
+	}
+	resp, err := passer.Pass(r.Context(), outgoing(r, req))
 	if err != nil {
 		line.Outcome, line.Error = string(engine.Fails(err)), err.Error()
 		p.Receipts.Append(line)

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,30 @@ func response(status int, length int64, body io.Reader, fields ...string) func()
 			r.Header.Add(name, value)
 		}
 		return r, nil
+	}
+}
+
+// TestTermsOfABuild hands what a build asked for on to the engine, and passes nothing of an
+// offline one.
+func TestTermsOfABuild(t *testing.T) {
+	g := passing(t, response(200, 2, strings.NewReader("ok")))
+	g.Terms = func(build string) policy.Terms { return policy.Terms{Strict: build == "57", Offline: build == "0ff"} }
+	s := serve(t, g.front("deb.example"), false)
+	for _, tt := range []struct {
+		user            string
+		strict, offline bool
+		status          int
+	}{
+		{"0ff:x", false, true, 504},
+		{"57:x", true, false, 200},
+	} {
+		resp, _, err := do(t, s, "GET", "/x", "Proxy-Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(tt.user)))
+		if err != nil || resp.StatusCode != tt.status {
+			t.Errorf("%s: %v, %v; want %d", tt.user, resp, err, tt.status)
+		}
+		if req := g.engine.last(t); req.Strict != tt.strict || req.Offline != tt.offline {
+			t.Errorf("%s: request %+v", tt.user, req)
+		}
 	}
 }
 

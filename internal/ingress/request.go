@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/policy"
 )
 
 // maxBuild bounds the length of a build id.
@@ -25,7 +26,12 @@ var ErrURL = errors.New("URL not accepted")
 // Request returns the canonical request that r makes for u, which is at the origin. build
 // is the identity of the build, from [Build].
 func (p *Responder) Request(r *http.Request, u *url.URL, build string) ecosystem.Request {
+	var terms policy.Terms
+	if build != "" {
+		terms = p.Terms(build)
+	}
 	return ecosystem.Request{
+		Strict: terms.Strict, Offline: terms.Offline,
 		Method: r.Method, URL: u, Accept: joined(r.Header["Accept"]), Client: r.UserAgent(), Part: len(r.Header["Range"]) > 0,
 		Build: build, Peer: peer(r.RemoteAddr), Credential: p.scope(r.Header["Authorization"]),
 	}

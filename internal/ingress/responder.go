@@ -29,7 +29,7 @@ type Server interface {
 	Classify(req ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error)
 }
 
-// Options are what a Responder is made of. All members but Now are required.
+// Options are what a Responder is made of. All members but Terms and Now are required.
 type Options struct {
 	Engine   Server
 	Passer   upstream.Passer // for what is passed through unstored
@@ -37,8 +37,9 @@ type Options struct {
 	Metrics  *metrics.Metrics
 	Log      *slog.Logger
 	Rules    policy.Rules
-	Profiles []ecosystem.Profile // name the ecosystem of what the engine did not recognise
-	Now      func() time.Time    // if nil, time.Now is used
+	Profiles []ecosystem.Profile             // name the ecosystem of what the engine did not recognise
+	Terms    func(build string) policy.Terms // what a build asked for; if nil, none asks for anything
+	Now      func() time.Time                // if nil, time.Now is used
 }
 
 // A Responder answers HTTP requests with what the engine says. It is safe for concurrent use.
@@ -51,6 +52,9 @@ type Responder struct {
 func New(o Options) (*Responder, error) {
 	if o.Engine == nil || o.Passer == nil || o.Receipts == nil || o.Metrics == nil || o.Log == nil {
 		return nil, errors.New("ingress: engine, passer, receipts, metrics and log are required")
+	}
+	if o.Terms == nil {
+		o.Terms = func(string) policy.Terms { return policy.Terms{} }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -126,7 +130,7 @@ func (p *Responder) without(w http.ResponseWriter, r *http.Request, req ecosyste
 	case errors.Is(err, ecosystem.ErrBypass):
 		return p.pass(w, r, req, "")
 	case errors.Is(err, ecosystem.ErrUnknown) && req.Base == "":
-		refused := p.Rules.Host(req.URL.Hostname())
+		refused := p.Rules.For(policy.Terms{Strict: req.Strict}).Host(req.URL.Hostname())
 		if refused == nil {
 			return p.pass(w, r, req, "not a resource of a known ecosystem")
 		}

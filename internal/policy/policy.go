@@ -36,6 +36,18 @@ type Rules struct {
 	RefuseUnknown bool
 }
 
+// Terms are what one build asked for on top of the rules.
+type Terms struct {
+	Strict  bool // as Rules.Strict
+	Offline bool // reach nothing: what is not stored is an error
+}
+
+// For returns the rules for a build with these terms.
+func (r Rules) For(t Terms) Rules {
+	r.Strict = r.Strict || t.Strict
+	return r
+}
+
 // Host says whether a host that no ecosystem knows may be reached through a tunnel.
 func (r Rules) Host(host string) error {
 	if r.RefuseUnknown || r.Strict {

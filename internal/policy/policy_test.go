@@ -18,6 +18,8 @@ func TestRules(t *testing.T) {
 		{"default", Rules{}, "", ""},
 		{"strict", Rules{Strict: true}, "policy.strict", "policy.strict"},
 		{"unknown hosts refused", Rules{RefuseUnknown: true}, "policy.unknown_hosts", ""},
+		{"strict build", Rules{}.For(Terms{Strict: true}), "policy.strict", "policy.strict"},
+		{"lenient build", Rules{Strict: true}.For(Terms{Offline: true}), "policy.strict", "policy.strict"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for rule, err := range map[string]error{"host " + tt.host: tt.rules.Host("other.example"), "trust " + tt.trust: tt.rules.Trust(res, "nobody signed it")} {

@@ -56,6 +56,20 @@ func Env(profiles []ecosystem.Profile, v Values, constant bool) []ecosystem.Sett
 	return out
 }
 
+// Proxied returns the names of the variables whose value is the proxy's URL and nothing
+// else, besides the common ones.
+func Proxied(profiles []ecosystem.Profile) []string {
+	var out []string
+	for _, p := range profiles {
+		for _, s := range p.Env {
+			if s.Value == "{proxy}" && !slices.Contains(out, s.Name) {
+				out = append(out, s.Name)
+			}
+		}
+	}
+	return out
+}
+
 // proxyVariables returns the proxy's variables in both spellings: clients differ in which
 // they read.
 func proxyVariables(v Values) []ecosystem.Setting {

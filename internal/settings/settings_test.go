@@ -34,6 +34,12 @@ func TestEnv(t *testing.T) {
 	}
 }
 
+func TestProxied(t *testing.T) {
+	if got := Proxied(append(profiles, profiles...)); !slices.Equal(got, []string{"TOOL_PROXY"}) {
+		t.Errorf("Proxied = %v", got)
+	}
+}
+
 func TestFiles(t *testing.T) {
 	got := Files(profiles, Values{Dir: "/d"}, []byte("roots"))
 	if string(got[BundleName]) != "roots" || string(got["tool.conf"]) != "ca=/d/ca.pem\n" || len(got) != 2 {

@@ -114,6 +114,10 @@ func encodeFormat(version int) []byte {
 func decodeFormat(b []byte) (int, error) {
 	n, ok := strings.CutPrefix(string(b), formatPrefix)
 	v, err := strconv.Atoi(strings.TrimSuffix(n, "\n"))
+	if len(b) == 0 {
+		return 0, fmt.Errorf("%w: the file %q is empty, as a crash of the machine can leave it; if this directory is sutler's, "+
+			"write the line %q into it", ErrFormat, formatName, strings.TrimSpace(string(encodeFormat(formatVersion))))
+	}
 	if !ok || err != nil || v < 1 || string(encodeFormat(v)) != string(b) {
 		return 0, fmt.Errorf("%w: the file %q is not one of a store", ErrFormat, formatName)
 	}

@@ -61,12 +61,13 @@ func TestForeignDirectories(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		files map[string]string
+		says  string
 	}{
-		{"newer format", map[string]string{"format": "sutler blob store 2\n", "blobs/x": "y"}},
-		{"not a format", map[string]string{"format": "hello\n"}},
-		{"empty format", map[string]string{"format": ""}},
-		{"format zero", map[string]string{"format": "sutler blob store 0\n"}},
-		{"blobs without format", map[string]string{"blobs/sha256/x": "y"}},
+		{"newer format", map[string]string{"format": "sutler blob store 2\n", "blobs/x": "y"}, "use the version that wrote it"},
+		{"not a format", map[string]string{"format": "hello\n"}, "not one of a store"},
+		{"empty format", map[string]string{"format": ""}, `write the line "sutler blob store 1" into it`},
+		{"format zero", map[string]string{"format": "sutler blob store 0\n"}, "not one of a store"},
+		{"blobs without format", map[string]string{"blobs/sha256/x": "y"}, "no file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -75,8 +76,8 @@ func TestForeignDirectories(t *testing.T) {
 				ok(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 			}
 			before := tree(t, dir)
-			if _, err := Open(dir, Options{}); !errors.Is(err, ErrFormat) {
-				t.Errorf("Open = %v, want ErrFormat", err)
+			if _, err := Open(dir, Options{}); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("Open = %v, want ErrFormat and %q", err, tt.says)
 			}
 			if after := tree(t, dir); after != before {
 				t.Errorf("changed from %q to %q", before, after)

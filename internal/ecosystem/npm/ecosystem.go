@@ -88,7 +88,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Clients:  []string{"npm 9, 10, 11", "pnpm 9", "yarn 1.22"},
 		Unsupported: []string{
 			"publishing, logging in, searching and auditing are passed through, never stored",
-			"yarn 2 and later need YARN_HTTPS_PROXY, which differs from build to build: inside an image build they reach the registry only where it is intercepted below the client",
+			"yarn 2 and later reach the proxy by YARN_HTTPS_PROXY alone, which engines before Docker 23 cannot hand to a build step: there they go past it",
 			"provenance attestations are stored, but not verified",
 		},
 	}

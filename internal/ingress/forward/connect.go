@@ -124,10 +124,15 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 
 // dial connects to the target of a tunnel, if policy allows it. It records failures.
 func (p *Proxy) dial(ctx context.Context, v visit) (net.Conn, error) {
-	err := p.admit(v.to)
+	terms := p.Respond.Terms(v.build)
+	err := p.admit(v.to, terms)
 	if err == nil {
+		var dialer upstream.Dialer = p.Dialer
+		if terms.Offline {
+			dialer = upstream.Offline{}
+		}
 		var far net.Conn
-		if far, err = p.Dialer.DialContext(ctx, "tcp", v.to.String()); err == nil {
+		if far, err = dialer.DialContext(ctx, "tcp", v.to.String()); err == nil {
 			return far, nil
 		}
 	}
@@ -143,8 +148,8 @@ func (p *Proxy) dial(ctx context.Context, v visit) (net.Conn, error) {
 }
 
 // admit says whether a tunnel may be opened.
-func (p *Proxy) admit(to target) error {
-	if err := p.Rules.Host(to.host); err != nil {
+func (p *Proxy) admit(to target, terms policy.Terms) error {
+	if err := p.Rules.For(terms).Host(to.host); err != nil {
 		return err
 	}
 	return p.Tunnels.refuses(to)

@@ -99,6 +99,33 @@ func TestRefusedTunnels(t *testing.T) {
 	}
 }
 
+func TestTermsOfABuild(t *testing.T) {
+	h := newFar(t, func(*net.TCPConn) {})
+	for _, tt := range []struct {
+		terms         policy.Terms
+		outcome, says string
+		status        int
+	}{
+		{policy.Terms{}, "bypass", "", 200},
+		{policy.Terms{Strict: true}, "refused", "policy.strict", 403},
+		{policy.Terms{Offline: true}, "error", "offline", 502},
+	} {
+		g := newRig(t, network{"far.example:443": h.at()}, func(o *Options) {
+			o.Respond.Terms = func(build string) policy.Terms {
+				if build != "ab12" {
+					return policy.Terms{}
+				}
+				return tt.terms
+			}
+		})
+		c, _, resp := g.connect(t, "far.example:443", "")
+		_ = c.Close()
+		if l := g.receipts.next(t); resp.StatusCode != tt.status || l.Outcome != tt.outcome || !strings.Contains(l.Error, tt.says) {
+			t.Errorf("%+v: %d, %+v; want %d, %s", tt.terms, resp.StatusCode, l, tt.status, tt.outcome)
+		}
+	}
+}
+
 func TestBrokenTunnelIsNoGoodEnd(t *testing.T) {
 	h := newFar(t, func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "half of it")

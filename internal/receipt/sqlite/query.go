@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"sutler/internal/database"
 	"sutler/internal/digest"
@@ -61,6 +62,18 @@ func (s *Store) Lines(ctx context.Context, id string) ([]receipt.Line, error) {
 // UsedBy returns the builds that were answered with d.
 func (s *Store) UsedBy(ctx context.Context, d digest.Digest) ([]receipt.Build, error) {
 	return s.builds(ctx, selectUsers, string(d))
+}
+
+// UsedSince returns the digests of what builds were served since then.
+func (s *Store) UsedSince(ctx context.Context, since time.Time) (map[digest.Digest]bool, error) {
+	used := map[digest.Digest]bool{}
+	err := s.read(ctx, func() { clear(used) }, func(scan scanner) error {
+		var d string
+		err := scan(&d)
+		used[digest.Digest(d)] = true
+		return err
+	}, selectUsed, nanos(since))
+	return used, err
 }
 
 // find returns the build that id names.

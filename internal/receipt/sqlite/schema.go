@@ -76,6 +76,8 @@ const (
 		FROM (SELECT DISTINCT build FROM lines WHERE digest = ? AND NOT failed) u LEFT JOIN builds b ON b.id = u.build
 		ORDER BY b.started DESC NULLS LAST, u.build`
 
+	selectUsed = `SELECT DISTINCT digest FROM lines WHERE at >= ? AND digest IS NOT NULL AND NOT failed`
+
 	deleteOldLines = `DELETE FROM lines WHERE build IN (SELECT id FROM builds WHERE started < ?1)
 		OR (at < ?1 AND build NOT IN (SELECT id FROM builds))`
 	deleteOldBuilds = `DELETE FROM builds WHERE started < ?`

@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// containerDockerfile takes its base from the context: the builder sees no image of the engine.
+const containerDockerfile = `FROM scratch
+ADD base.tar /
+ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin
+ARG URL
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/*
+RUN curl -fsS -o /dev/null "$URL"
+`
+
+// TestBuildContainerDriver builds on a buildx builder that is a container of the engine,
+// from an image that is only there, named by a flag and as the one in use.
+func TestBuildContainerDriver(t *testing.T) {
+	url := registryFile(t)
+	engine(t, "buildkitd") // makes the programs
+	t.Setenv("BUILDX_BUILDER", "")
+	d := inEngine(t, "docker28")
+	image := t.TempDir()
+	for _, name := range []string{"buildkitd", "buildctl"} {
+		at, err := filepath.Glob(filepath.Join(cacheDir(t), "bin", name+"-*"))
+		if err != nil || len(at) == 0 {
+			t.Fatalf("no %s: %v", name, err)
+		}
+		linkTo(t, at[len(at)-1], filepath.Join(image, name))
+	}
+	write(t, image+"/Dockerfile", "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends runc\nCOPY buildkitd buildctl /usr/bin/\nENTRYPOINT [\"buildkitd\"]\n")
+	d.sutler("build", "-t", "sutler-e2e/buildkit", image)
+
+	const builder = "sutler-e2e-container"
+	d.run(d.dir, nil, "docker", "buildx", "rm", "--force", builder) // of a run that was killed
+	d.must(d.dir, nil, "docker", "buildx", "create", "--name", builder, "--driver", "docker-container", "--driver-opt", "image=sutler-e2e/buildkit:latest")
+	defer d.must(d.dir, nil, "docker", "buildx", "rm", "--force", builder)
+	dir := t.TempDir()
+	linkTo(t, filepath.Join(cacheDir(t), "base.tar"), dir+"/base.tar")
+	write(t, dir+"/Dockerfile", containerDockerfile)
+	build := func(args ...string) (result, summary) {
+		args = append([]string{"build", "--strict", "--progress=plain", "--output=type=cacheonly", "--build-arg", "URL=" + url}, append(args, dir)...)
+		return d.sutler(args...), d.last()
+	}
+	r, s := build("--builder", builder)
+	if !s.has("/left-pad-") || s.Verified < 8 || s.Failed > 0 {
+		t.Errorf("first build: %d of %d verified, %d failed\n%s", s.Verified, s.Files, s.Failed, r.err)
+	}
+	_, s = build("--builder", builder, "--no-cache")
+	s.allFromStore(t, 0.95)
+	d.must(d.dir, nil, "docker", "buildx", "use", builder)
+	defer d.must(d.dir, nil, "docker", "buildx", "use", "default")
+	if r, _ := build("--engine", "buildx"); strings.Count(r.err, "CACHED") < 3 {
+		t.Errorf("the builder in use ran its steps again:\n%s", r.err)
+	}
+}
+
+// linkTo gives a file a second name, or copies it.
+func linkTo(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Link(from, to); err != nil {
+		output(t, "cp", from, to)
+	}
+}
