@@ -20,12 +20,17 @@ type publicOrigin struct {
 	head  map[string]http.Header // further fields of the answer
 	wrong map[string]bool        // answered with other bytes of the same length
 	asked map[string]int
+	// secrets counts requests with a credential, which get more than others.
+	secrets map[string]int
 }
+
+// privately is how answers to requests with a credential begin.
+const privately = "private: "
 
 // newPublicOrigin starts an origin that ends with the test.
 func newPublicOrigin(t *testing.T) *publicOrigin {
 	t.Helper()
-	r := &publicOrigin{files: map[string][]byte{}, head: map[string]http.Header{}, wrong: map[string]bool{}, asked: map[string]int{}}
+	r := &publicOrigin{files: map[string][]byte{}, head: map[string]http.Header{}, wrong: map[string]bool{}, asked: map[string]int{}, secrets: map[string]int{}}
 	r.server = httptest.NewTLSServer(r)
 	t.Cleanup(r.server.Close)
 	return r
@@ -44,6 +49,10 @@ func (r *publicOrigin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	for field, values := range r.head[name] {
 		w.Header()[field] = values
+	}
+	if req.Header.Get("Authorization") != "" {
+		r.secrets[name]++
+		body = []byte(privately + string(body))
 	}
 	if r.wrong[name] {
 		body = []byte(strings.Repeat("x", len(body)))

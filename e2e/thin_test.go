@@ -37,6 +37,8 @@ type thin struct {
 	field    string            // a field of the answer that must be passed on
 	document string            // path at the native endpoint
 	link     string            // path at the native endpoint that the document must lead to
+
+	anonymous bool // a credential of the client goes nowhere
 }
 
 // hosts returns the hosts of a thin's files.

@@ -41,7 +41,9 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		return ping(r, known)
 	case ok && r.Base != "" && method(r, known) != nil:
 		return none, ecosystem.ErrRefused
-	case !ok || strings.Contains(path, "%"):
+	case !ok:
+		return none, ecosystem.ErrUnknown // what else a host has is not ours
+	case strings.Contains(path, "%"):
 		return none, unknown(r, known)
 	}
 	p, ok := parse(rest)
