@@ -2,11 +2,13 @@ package engine_test
 
 import (
 	"io"
+	"net/url"
 	"strings"
 	"testing"
 
 	"sutler/internal/blob/memory"
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/all"
 	"sutler/internal/engine"
 	indexmemory "sutler/internal/index/memory"
 )
@@ -48,6 +50,29 @@ func BenchmarkHit(b *testing.B) {
 			}
 			if n := o.asked("open/a"); n != 1 {
 				b.Errorf("%d fetches, want 1", n)
+			}
+		})
+	}
+}
+
+// BenchmarkClassify finds out what a URL is among all ecosystems: on a host that one of
+// them owns, and on one that nobody knows.
+func BenchmarkClassify(b *testing.B) {
+	list := all.New(all.Options{Hosts: map[string][]string{"npm": {"registry.example"}}})
+	e, err := engine.New(engine.Options{Ecosystems: list, Index: indexmemory.New(), Blobs: new(memory.Store), Upstream: &origin{}, Receipts: &none{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	for _, raw := range []string{"https://registry.example/left-pad/-/left-pad-1.3.0.tgz", "http://mirror.example/debian/pool/main/h/hello/hello_1_amd64.deb", "http://other.example/x"} {
+		u, err := url.Parse(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(u.Host, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _, _ = e.Classify(ecosystem.Request{Method: "GET", URL: u}) // whether it is known is not the question
 			}
 		})
 	}

@@ -14,6 +14,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,7 @@ type Options struct {
 type Engine struct {
 	Options
 	profiles []ecosystem.Profile // of Ecosystems, in their order
+	routes   routes
 
 	objects  *otter.Cache[string, *object] // entries in memory, and small bodies
 	views    *otter.Cache[viewKey, *view]
@@ -103,6 +105,7 @@ func New(o Options) (*Engine, error) {
 	for _, eco := range o.Ecosystems {
 		e.profiles = append(e.profiles, eco.Profile())
 	}
+	e.routes = newRoutes(e.profiles)
 	var errs [8]error
 	e.objects, errs[0] = otter.New(&otter.Options[string, *object]{MaximumWeight: objectsWeight,
 		Weigher: func(key string, o *object) uint32 { return uint32(len(key)) + 1024 + uint32(len(o.bytes)) }})
@@ -279,22 +282,29 @@ func scopedRepository(res ecosystem.Resource) string {
 // ecosystem, or ecosystem.ErrUnknown if none knows the URL.
 func (e *Engine) Classify(req ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
 	host := strings.ToLower(req.URL.Hostname())
-	for _, owned := range [...]bool{true, false} {
-		for i, eco := range e.Ecosystems {
-			if e.profiles[i].Owns(host) != owned {
-				continue
-			}
-			res, err := eco.Classify(req)
-			if errors.Is(err, ecosystem.ErrUnknown) {
-				continue
-			}
-			if err == nil {
-				e.scope(&res)
-			}
-			return res, eco, err
+	owners := e.routes.owners(host)
+	for _, i := range owners {
+		if res, err := e.Ecosystems[i].Classify(req); !errors.Is(err, ecosystem.ErrUnknown) {
+			return e.classified(res, e.Ecosystems[i], err)
+		}
+	}
+	for i, eco := range e.Ecosystems {
+		if slices.Contains(owners, i) {
+			continue
+		}
+		if res, err := eco.Classify(req); !errors.Is(err, ecosystem.ErrUnknown) {
+			return e.classified(res, eco, err)
 		}
 	}
 	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
+}
+
+// classified notes with which credential a resource is fetched.
+func (e *Engine) classified(res ecosystem.Resource, eco ecosystem.Ecosystem, err error) (ecosystem.Resource, ecosystem.Ecosystem, error) {
+	if err == nil {
+		e.scope(&res)
+	}
+	return res, eco, err
 }
 
 // scope notes with which credential res and its vouchers are fetched.
