@@ -231,10 +231,16 @@ func ifRange(h http.Header) string {
 		}
 		return "" // a weak one also stands for bytes that differ
 	}
-	modified, err1 := http.ParseTime(h.Get("Last-Modified"))
-	date, err2 := http.ParseTime(h.Get("Date"))
-	if err1 != nil || err2 != nil || date.Sub(modified) < time.Second {
+	if !settled(h) {
 		return ""
 	}
 	return h.Get("Last-Modified")
+}
+
+// settled reports whether the second in which a body was last changed was over when it was
+// sent, so that the time stands for these bytes alone (RFC 9110, section 8.8.2.2).
+func settled(h http.Header) bool {
+	modified, err1 := http.ParseTime(h.Get("Last-Modified"))
+	date, err2 := http.ParseTime(h.Get("Date"))
+	return err1 == nil && err2 == nil && date.Sub(modified) >= time.Second
 }

@@ -306,3 +306,19 @@ func TestCookiesAreNeverKept(t *testing.T) {
 		}
 	}
 }
+
+// TestFreshChange does not take a Last-Modified of this very second for a validator: two
+// changes can hide in it.
+func TestFreshChange(t *testing.T) {
+	o := origintest.New(t)
+	c := newClient(t, o)
+	now := time.Now().UTC().Truncate(time.Second)
+	for ago, want := range map[time.Duration]string{0: "", time.Second: now.Add(-time.Second).Format(http.TimeFormat), time.Hour: now.Add(-time.Hour).Format(http.TimeFormat)} {
+		o.Behave("/a", origintest.Raw("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nDate: "+now.Format(http.TimeFormat)+
+			"\r\nLast-Modified: "+now.Add(-ago).Format(http.TimeFormat)+"\r\n\r\na"))
+		resp, _, err := get(t, c, o.URL("/a"))
+		if err != nil || resp.Validator.LastModified != want || resp.Modified != now.Add(-ago) {
+			t.Errorf("changed %v ago: %+v, %v; want validator %q", ago, resp, err, want)
+		}
+	}
+}

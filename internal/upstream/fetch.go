@@ -286,6 +286,9 @@ func (c *Client) response(a ask, got *http.Response, v freshness.Validator) (*Re
 	if t, err := http.ParseTime(out.Validator.LastModified); err == nil {
 		out.Modified = t
 	}
+	if out.Validator.ETag == "" && !settled(got.Header) {
+		out.Validator.LastModified = "" // a change in the same second would not show
+	}
 	switch {
 	case got.StatusCode == http.StatusNotModified && v.None():
 		return nil, fmt.Errorf("%w: %s: 304 to an unconditional request", ErrInvalid, subject)
