@@ -29,6 +29,7 @@ type Config struct {
 	RPM       RPM
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
+	DNS       DNS
 	Freshness Freshness
 	Log       Log
 
@@ -144,6 +145,7 @@ func Default(p Place) Config {
 		Upstream:  Upstream{MaxPerHost: 16},
 		Policy:    Policy{UnknownHosts: Tunnel},
 		Intercept: Intercept{Enabled: true},
+		DNS:       defaultDNS(),
 		Freshness: Freshness{Grace: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
 	}
