@@ -67,8 +67,10 @@ func renewal(redirects []Redirect) string {
 // A Switch is the dead man's switch. All members are required.
 type Switch struct {
 	Redirects []Redirect
-	Alive     func(context.Context) error // nil if names are answered; otherwise the bridges are left alone
-	Trouble   func(error)                 // somebody may have to act
+	// Alive returns nil if the resolver at that address answers; bridges of one that does not
+	// are left alone.
+	Alive   func(context.Context, netip.AddrPort) error
+	Trouble func(error) // somebody may have to act
 }
 
 // Run redirects until ctx is done, then removes the table. If the table cannot be made or
@@ -97,18 +99,21 @@ func (s Switch) Run(ctx context.Context) {
 
 // renew makes the table if need be, and says for another while that sutler lives.
 func (s Switch) renew(ctx context.Context, loaded *bool) error {
-	if err := s.Alive(ctx); err != nil {
-		if !*loaded {
-			return nil // not yet; whoever listens says why
+	var alive []Redirect
+	for _, r := range s.Redirects {
+		if s.Alive(ctx, r.To) == nil { // why not, is for the one that listens to say
+			alive = append(alive, r)
 		}
-		return fmt.Errorf("names are not answered, containers ask elsewhere: %w", err)
+	}
+	if len(alive) == 0 {
+		return nil
 	}
 	if !*loaded {
 		if err := nft(ctx, Rules(s.Redirects)); err != nil {
 			return err
 		}
 	}
-	err := nft(ctx, renewal(s.Redirects))
+	err := nft(ctx, renewal(alive))
 	*loaded = err == nil // somebody may have flushed all rules
 	return err
 }

@@ -138,19 +138,14 @@ const pulse = "alive.sutler."
 // aliveWithin bounds that question.
 const aliveWithin = 500 * time.Millisecond
 
-// Alive asks every listener as a client would, and returns why one does not answer.
-func (r *Resolver) Alive(ctx context.Context) error {
-	for _, at := range r.options.Listen {
-		m := new(miekg.Msg)
-		m.SetQuestion(pulse, miekg.TypeANY)
-		within, cancel := context.WithTimeout(ctx, aliveWithin)
-		_, err := ask(within, m, "udp", at)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("%s: %w", at, err)
-		}
-	}
-	return nil
+// Alive asks a listener as a client would, and returns why it does not answer.
+func (r *Resolver) Alive(ctx context.Context, at netip.AddrPort) error {
+	m := new(miekg.Msg)
+	m.SetQuestion(pulse, miekg.TypeANY)
+	ctx, cancel := context.WithTimeout(ctx, aliveWithin)
+	defer cancel()
+	_, err := ask(ctx, m, "udp", at)
+	return err
 }
 
 // handler answers messages that came over TCP.

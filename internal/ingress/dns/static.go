@@ -16,7 +16,7 @@ const maxDepth = 8
 func parseRecords(texts []string) ([]miekg.RR, error) {
 	var out []miekg.RR
 	for _, text := range texts {
-		if strings.ContainsAny(text, "\n\r$") {
+		if len(strings.Fields(text)) < 2 || strings.ContainsAny(text, "\n\r$") {
 			return nil, fmt.Errorf("record %q: write one type and its data, for example \"A 10.0.0.7\"", text)
 		}
 		rr, err := miekg.NewRR(". 0 IN " + text)

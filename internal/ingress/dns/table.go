@@ -63,7 +63,7 @@ func (t *table) add(z Zone) (err error) {
 		if made.containers, err = newContainers(z.Engine); err != nil {
 			return err
 		}
-		if t.engine == nil {
+		if t.engine == nil || t.domain == made.name {
 			t.engine, t.domain = made.containers, made.name
 		}
 	case Static:
