@@ -200,7 +200,10 @@ func (b *bench) run(args ...string) result {
 	b.t.Helper()
 	var out, errs bytes.Buffer
 	code := Main(b.t.Context(), Program{Version: "1.2.3", Args: args, Env: b.env, Stdin: strings.NewReader("in"),
-		Stdout: &out, Stderr: &errs, Serve: b.fake.serve})
+		Stdout: &out, Stderr: &errs, Serve: b.fake.serve,
+		Names: func(c config.Config) (control.Names, error) {
+			return control.Names{Listen: c.DNS.Listen, Zones: []control.NamesZone{{Name: "docker", Kind: "containers", By: []string{"unix:///x"}}}, Rules: "table ip sutler\n"}, nil
+		}})
 	return result{code, out.String(), errs.String()}
 }
 

@@ -12,7 +12,6 @@ package dns
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -252,12 +251,3 @@ func (r *Resolver) serveSelf(ctx context.Context, conn net.Conn) {
 
 // Wait returns when every lookup and listener has ended.
 func (r *Resolver) Wait() { r.serving.Wait() }
-
-// String says which zones there are, one a line, for people.
-func (r *Resolver) String() string {
-	out := ""
-	for _, z := range r.options.Zones {
-		out += fmt.Sprintf("%s %s\n", z.Kind, miekg.Fqdn(z.Name))
-	}
-	return out
-}

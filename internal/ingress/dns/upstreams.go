@@ -102,3 +102,9 @@ func nameservers(path string) []netip.AddrPort {
 	}
 	return out
 }
+
+// HostUpstreams returns the resolvers that the host's files name now.
+func HostUpstreams(resolvConf, resolvedConf string) []netip.AddrPort {
+	h := &hostUpstreams{paths: [2]string{resolvConf, resolvedConf}, own: func(netip.AddrPort) bool { return false }}
+	return h.list()
+}
