@@ -251,6 +251,13 @@ func TestNotRunning(t *testing.T) {
 	b.want([]string{"down"}, 0, "err: sutler is not running")
 }
 
+func TestNames(t *testing.T) {
+	b := newBench(t)
+	b.want([]string{"dns"}, 0, "out: listening   nowhere", "out: containers  docker  unix:///x")
+	b.want([]string{"dns", "--show"}, 0, "out: table ip sutler")
+	b.want([]string{"dns", "--json"}, 0, `out: "kind": "containers"`)
+}
+
 func TestConfigurationErrors(t *testing.T) {
 	b := newBench(t)
 	file := filepath.Join(b.dir, "bad.toml")
