@@ -56,7 +56,13 @@ type tally struct {
 // sink passes receipt lines on to the store of receipts, and counts them.
 type sink struct {
 	tally *tally
+	seen  func(build string)
 	next  receipt.Sink
+}
+
+// sink returns what takes the lines of receipts.
+func (d *process) sink() receipt.Sink {
+	return sink{&d.tally, d.steps.records.seen, d.receipts}
 }
 
 // Append implements receipt.Sink.
@@ -71,6 +77,7 @@ func (s sink) Append(l receipt.Line) {
 			s.tally.fromStore.Add(l.Bytes)
 		}
 	}
+	s.seen(l.Build)
 	s.next.Append(l)
 }
 
