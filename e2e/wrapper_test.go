@@ -141,7 +141,7 @@ func defaultRuntime(t *testing.T, engine, tree, program string) {
 	place(t, program, tree+at, ociruntime.Place{Runtime: "/usr/sbin/runc"})
 	file := tree + "/etc/docker/daemon.json"
 	if _, err := os.Stat(file); err == nil {
-		t.Skipf("%s is in use", file)
+		t.Fatalf("%s is in use", file)
 	}
 	reload := func(config, want string) {
 		write(t, file, config)
@@ -154,10 +154,12 @@ func defaultRuntime(t *testing.T, engine, tree, program string) {
 		}
 	}
 	t.Cleanup(func() {
+		defer func() {
+			if err := os.Remove(file); err != nil {
+				t.Error(err)
+			}
+		}()
 		reload(`{"default-runtime":"runc"}`, "runc")
-		if err := os.Remove(file); err != nil {
-			t.Error(err)
-		}
 	})
 	reload(`{"runtimes":{"sutler":{"path":"`+at+`"}},"default-runtime":"sutler"}`, "sutler")
 }
