@@ -29,7 +29,7 @@ func Containers(s Site, confs ...[]byte) []Change {
 		}
 		fmt.Fprintf(&text, "\n[[registry]]\nprefix = %q\nlocation = %q\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n", name, name, s.addr()+"/"+name)
 	}
-	c := whole(path.Join(s.containers(), "registries.conf.d", dropIn), "#", text.String())
+	c := whole(path.Join(s.images(), "registries.conf.d", dropIn), "#", text.String())
 	if len(left) > 0 {
 		c.Notes = []string{"Your own settings stay in force, and sutler is not asked, for " + strings.Join(left, ", ") + "."}
 	}

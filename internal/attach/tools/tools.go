@@ -96,10 +96,18 @@ func (s Site) config() string {
 	return path.Join(s.Home, ".config")
 }
 
-// containers returns the folder of the tools that share containers/image and containers/common.
+// containers returns the folder of containers.conf.
 func (s Site) containers() string {
 	if s.User {
 		return path.Join(s.config(), "containers")
+	}
+	return path.Join(s.Etc, "containers")
+}
+
+// images returns the folder of registries.conf.d, for which $XDG_CONFIG_HOME does not count.
+func (s Site) images() string {
+	if s.User {
+		return path.Join(s.Home, ".config", "containers")
 	}
 	return path.Join(s.Etc, "containers")
 }
