@@ -73,6 +73,11 @@ func TestAttachedContainers(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s%s", name, got.code, got.out, got.err)
 		}
 	}
+	d.stop()
+	got = d.run(t.TempDir(), nil, "skopeo", "--insecure-policy", "copy", "docker://one.example/team/app:1", "dir:image")
+	if !strings.Contains(got.err, "(Mirrors also failed: ") || !strings.Contains(got.err, "https://one.example/v2/") {
+		t.Errorf("without sutler the registry itself was not asked:\n%s", got.err)
+	}
 	s.Runtime = d.dir + "/runc" // containers.conf of users is not read as root
 	write(t, s.Runtime, "#!/bin/sh\nexec runc \"$@\"\n")
 	if err := os.Chmod(s.Runtime, 0o755); err != nil {
@@ -93,7 +98,7 @@ func TestAttachedContainers(t *testing.T) {
 }
 
 // TestAttachedContainerd pulls with containerd's client from a registry with a file of its
-// own and from one that only the default file covers.
+// own, from one that only the default file covers and, with sutler down, without it.
 func TestAttachedContainerd(t *testing.T) {
 	need(t, "containerd", "ctr")
 	if os.Getuid() != 0 {
@@ -128,6 +133,10 @@ func TestAttachedContainerd(t *testing.T) {
 		if got.code != 0 || metric(t, d, `sutler_responses_total{ecosystem="oci"`) == before {
 			t.Errorf("%s: exit %d\n%s%s", name, got.code, got.out, got.err)
 		}
+	}
+	d.stop()
+	if got := ctr("content", "fetch", "--hosts-dir", s.Etc+"/containerd/certs.d", "--all-platforms", r.addr+"/team/app:1"); got.code != 0 {
+		t.Errorf("without sutler: exit %d\n%s%s", got.code, got.out, got.err)
 	}
 }
 
@@ -208,5 +217,54 @@ func TestAttachedShell(t *testing.T) {
 	d.stop()
 	if got := strings.TrimSpace(login()); got != "1" {
 		t.Errorf("down: %q", got)
+	}
+}
+
+// TestAttachedBuildKit builds with a buildkitd that has the file of attach: the base image
+// comes through sutler and, when that is down, from the registry itself.
+func TestAttachedBuildKit(t *testing.T) {
+	engine(t, "buildkitd") // for its programs: this one is another, with a configuration and folders of its own
+	programs := func(name string) string {
+		found, err := filepath.Glob(cacheDir(t) + "/bin/" + name + "-v*")
+		if err != nil || len(found) == 0 {
+			lacks(t, "no "+name)
+		}
+		return found[len(found)-1]
+	}
+	r := newRegistry(t, nil, freeAddr(t), "", "")
+	r.push("team/app", "1", 7)
+	r.push("team/app", "2", 8)
+	d := start(t, "UPSTREAM_ALLOW_LOOPBACK="+r.addr)
+	s := site(t, d)
+	s.User, s.DNS, s.Runtime, s.Hosts = false, "192.0.2.1", "/usr/sbin/runc", []string{r.addr}
+	changes := tools.BuildKit(s)
+	write(t, changes[0].Path, "# mine\n[worker.oci]\nsnapshotter = \"native\"\nnetworkMode = \"host\"\n")
+	written(t, changes)
+	cmd := exec.Command(programs("buildkitd"), "--config", changes[0].Path, "--addr", "unix://"+d.dir+"/b.sock", "--root", d.dir+"/buildkit", "--containerd-worker=false")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended by itself
+		_ = cmd.Wait()                       // its status is the signal
+	}()
+	buildctl := func(args ...string) result {
+		return d.run(d.dir, nil, programs("buildctl"), append([]string{"--addr", "unix://" + d.dir + "/b.sock"}, args...)...)
+	}
+	for end := time.Now().Add(20 * time.Second); buildctl("debug", "workers").code != 0; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("buildkitd does not answer")
+		}
+	}
+	build := func(tag string) result {
+		write(t, d.dir+"/app/Dockerfile", "FROM "+r.addr+"/team/app:"+tag+"\nLABEL a=b\n")
+		return buildctl("build", "--progress=plain", "--frontend=dockerfile.v0", "--local=context="+d.dir+"/app", "--local=dockerfile="+d.dir+"/app", "--output=type=oci,dest="+d.dir+"/image.tar")
+	}
+	if got := build("1"); got.code != 0 || metric(t, d, `sutler_responses_total{ecosystem="oci",outcome="miss"`) < 3 {
+		t.Errorf("exit %d\n%s%s", got.code, got.out, got.err)
+	}
+	d.stop()
+	if got := build("2"); got.code != 0 {
+		t.Errorf("without sutler: exit %d\n%s%s", got.code, got.out, got.err)
 	}
 }

@@ -82,7 +82,7 @@ func Boot2docker(s Site) []Change {
 		args += " --dns=" + s.DNS
 	}
 	e := edit.Block("EXTRA_ARGS=\"$EXTRA_ARGS " + args + "\"")
-	return []Change{{Path: "/var/lib/boot2docker/profile", Format: edit.FormatOf(e), Edit: e, Mode: 0o644, Reload: RestartDocker,
+	return []Change{{Path: path.Join(path.Dir(s.Etc), "var/lib/boot2docker/profile"), Format: edit.FormatOf(e), Edit: e, Mode: 0o644, Reload: RestartDocker,
 		Notes: []string{"boot2docker's init script does not wait until the engine has stopped: stop it, wait, start it."}}}
 }
 
