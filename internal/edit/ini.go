@@ -64,7 +64,6 @@ func (s iniSyntax) scan(text []byte) (iniFile, error) {
 		case indented && open && !s.npm:
 			last := &f.keys[len(f.keys)-1]
 			last.end = begin + len(strings.TrimRight(line, " \t"))
-			last.text = strings.TrimSpace(string(text[last.value:last.end]))
 		case trimmed[0] == '[' && strings.HasSuffix(trimmed, "]") && len(trimmed) > 2:
 			section, open = trimmed[1:len(trimmed)-1], false
 			if !s.npm && slices.ContainsFunc(f.sections, func(h iniSection) bool { return h.name == section }) {
@@ -83,6 +82,9 @@ func (s iniSyntax) scan(text []byte) (iniFile, error) {
 			f.keys = append(f.keys, k)
 		}
 		begin = lineEnd(text, end)
+	}
+	for i, k := range f.keys {
+		f.keys[i].text = strings.TrimSpace(string(text[k.value:k.end]))
 	}
 	return f, nil
 }
@@ -104,7 +106,6 @@ func (s iniSyntax) key(text []byte, begin int, line string) (iniKey, error) {
 	value := line[at+1:]
 	k.value = begin + at + 1 + len(value) - len(strings.TrimLeft(value, " \t"))
 	k.end = max(k.value, begin+len(strings.TrimRight(line, " \t\r")))
-	k.text = strings.TrimSpace(string(text[k.value:k.end]))
 	return k, nil
 }
 
