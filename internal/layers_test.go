@@ -51,6 +51,8 @@ var layers = map[string]string{
 	"frontend":      "",
 	"builder":       "digest ecosystem frontend",
 	"pty":           "",
+	"edit":          "",
+	"attach/tools":  "edit",
 	"settings":      "ecosystem",
 	"ociruntime":    "", // standard library only: it starts with every container
 	"ociruntime/*":  "ociruntime",
