@@ -41,6 +41,10 @@ type Program struct {
 
 	// Names says how a configuration has names answered.
 	Names func(config.Config) (control.Names, error)
+
+	// Check returns what the daemon would refuse in a configuration that reads well. If nil,
+	// nothing more is checked.
+	Check func(config.Config) []error
 }
 
 // An app is a Program with the flags that all commands share.

@@ -110,7 +110,7 @@ func (d *process) openEcosystems() error {
 		delete(hosts, d.profiles[len(d.profiles)-1].Name)
 	}
 	for name := range hosts {
-		return fmt.Errorf("hosts: there is no ecosystem %q; `sutler config init` shows how to write it", name)
+		return fmt.Errorf("hosts: there is no ecosystem %q; it is one of %s", name, strings.Join(slices.Sorted(slices.Values(d.names())), ", "))
 	}
 	return nil
 }
