@@ -141,6 +141,11 @@ func TestBuild(t *testing.T) {
 		if err != nil || len(items) != 1 || !items[0].Present {
 			t.Fatalf("Items = %+v, %v", items, err)
 		}
+		for _, spelling := range []string{target, strings.Replace(target, "tool", "%74ool", 1), items[0].Key} {
+			if i, err := client.Item(t.Context(), spelling); err != nil || i.URL != target {
+				t.Errorf("Item(%q) = %q, %v", spelling, i.URL, err)
+			}
+		}
 		if got, err := client.Purge(t.Context(), control.PurgeRequest{Match: "tool-1.2.3"}, func(control.Progress) {}); err != nil || got.Entries != 1 {
 			t.Errorf("Purge = %+v, %v", got, err)
 		}
