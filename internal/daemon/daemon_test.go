@@ -158,6 +158,16 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// A disk that is too full for anything to stay is trouble that status names.
+func TestStatusNamesAFullDisk(t *testing.T) {
+	c := testConfig(t, "127.0.0.1:1")
+	c.Store.MinFree = 1 << 60
+	s, err := start(t, c).Status(t.Context())
+	if err != nil || len(s.Trouble) == 0 || !strings.Contains(s.Trouble[len(s.Trouble)-1], `less free than store.min_free = `) {
+		t.Errorf("Trouble = %q, %v", s.Trouble, err)
+	}
+}
+
 // TestTermsOfABuild serves each of three builds by its own terms.
 func TestTermsOfABuild(t *testing.T) {
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tool") }))

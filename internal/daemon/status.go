@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -104,6 +105,10 @@ func (d *process) Status(context.Context) (control.Status, error) {
 	}
 	free, err := freeBytes(d.config.Store.Dir)
 	s.Store.Free = free
+	if err == nil && free < d.config.Store.MinFree {
+		s.Trouble = append(s.Trouble, fmt.Sprintf("the file system of %s has less free than store.min_free = %s: what is stored is soon deleted again",
+			d.config.Store.Dir, s.Settings["store.min_free"]))
+	}
 	return s, err
 }
 
