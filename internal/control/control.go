@@ -18,11 +18,14 @@ type Status struct {
 	PID      int       `json:"pid"`
 	Started  time.Time `json:"started"`
 	Listen   []string  `json:"listen"` // host:port, loopback first
+	Led      []string  `json:"led,omitempty"` // host:port for connections that DNS or DNAT leads here
 	Offline  bool      `json:"offline"`
 	Store    Store     `json:"store"`
 	Counters Counters  `json:"counters"`
 	CA       CA        `json:"ca"`
 	Trouble  []string  `json:"trouble,omitempty"` // newest last; what people should look at
+	// Tunnelled says which hosts to intercept are tunnelled for now, for whom, and why.
+	Tunnelled []string `json:"tunnelled,omitempty"`
 	// Settings are those in force, as in a configuration file, by key.
 	Settings map[string]string `json:"settings,omitempty"`
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sutler/internal/blob/disk"
@@ -245,8 +246,8 @@ func (d *process) client() (*upstream.Client, error) {
 		}
 		mirrors, local = append(mirrors, m), append(local, m.Host())
 	}
-	var resolve func(context.Context, string) ([]netip.Addr, error)
-	if d.resolver != nil {
+	resolve := resolver(c.Nameservers)
+	if resolve == nil && d.resolver != nil {
 		resolve = d.resolver.Lookup // the host may ask us: our own lookups must not get our own address
 	}
 	return &upstream.Client{
@@ -256,7 +257,26 @@ func (d *process) client() (*upstream.Client, error) {
 		AllowLoopback: func(hostport string) bool { return slices.Contains(local, hostport) },
 		Own:           func(a netip.AddrPort) bool { return d.listeners != nil && d.listeners.own(a) },
 		Observe:       d.observe,
+		// No request runs before the handler is made.
+		ClientCertificate: func(host string) { d.conduit.ClientCertificate(host) },
 	}, nil
+}
+
+// resolver returns what looks names of origins up at these servers, or nil for the system's.
+func resolver(servers []string) func(ctx context.Context, host string) ([]netip.Addr, error) {
+	if len(servers) == 0 {
+		return nil
+	}
+	var next atomic.Uint32
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		at, err := config.Nameserver(servers[int(next.Add(1)-1)%len(servers)]) // a second try asks another one
+		if err != nil {
+			return nil, err
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, at.String())
+	}}
+	return func(ctx context.Context, host string) ([]netip.Addr, error) { return r.LookupNetIP(ctx, "ip", host) }
 }
 
 // observe counts what origins were asked.

@@ -98,6 +98,10 @@ func (d *process) Status(context.Context) (control.Status, error) {
 	s := control.Status{Version: d.options.Version, PID: os.Getpid(), Started: d.started, Listen: d.listeners.addresses(),
 		Offline: d.config.Upstream.Offline, Counters: d.tally.counters(), Trouble: d.trouble.list(), Settings: d.config.Texts(),
 		Store: control.Store{Dir: d.config.Store.Dir, Bytes: bytes, Blobs: blobs, MaxSize: d.config.Store.MaxSize}}
+	s.Led = d.listeners.ledTo()
+	for _, b := range d.conduit.Doubts() {
+		s.Tunnelled = append(s.Tunnelled, doubtText(b))
+	}
 	if d.authority != nil {
 		info := d.authority.Info()
 		s.CA = control.CA{Fingerprint: info.Fingerprint, Names: info.Names, NotAfter: info.Expires, PEM: string(d.authority.Root())}
