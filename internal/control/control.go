@@ -17,7 +17,7 @@ type Status struct {
 	Version  string    `json:"version"`
 	PID      int       `json:"pid"`
 	Started  time.Time `json:"started"`
-	Listen   []string  `json:"listen"` // host:port, loopback first
+	Listen   []string  `json:"listen"`        // host:port, loopback first
 	Led      []string  `json:"led,omitempty"` // host:port for connections that DNS or DNAT leads here
 	Offline  bool      `json:"offline"`
 	Store    Store     `json:"store"`
