@@ -55,7 +55,7 @@ type process struct {
 	upstream   *upstream.Client
 	engine     *engine.Engine
 	authority  *ca.CA
-	bundle     []byte // public roots and ours
+	system     []byte // public roots, PEM
 	metrics    *metrics.Metrics
 	ecosystems []ecosystem.Ecosystem
 	profiles   []ecosystem.Profile
@@ -151,6 +151,7 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	defer unname()
 	running.Go(func() { d.runDNS(naming) })
 	running.Go(func() { d.steps.run(background) })
+	running.Go(func() { d.settle(background) })
 	running.Go(func() {
 		if err := admin.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
 			d.trouble.add(fmt.Errorf("control socket: %w", err))

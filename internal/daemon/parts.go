@@ -73,7 +73,7 @@ func (d *process) openAuthority(context.Context) (err error) {
 		}
 		system = append(append(system, '\n'), more...)
 	}
-	d.bundle = system
+	d.system = system
 	if err := d.openEcosystems(); err != nil || !d.config.Intercept.Enabled {
 		return err
 	}
@@ -83,8 +83,23 @@ func (d *process) openAuthority(context.Context) (err error) {
 	if why := d.authority.Made(); why != "" {
 		d.options.Log.Info("made a new local authority", "why", why)
 	}
-	d.bundle = d.authority.Bundle(system)
 	return nil
+}
+
+// roots returns the local authority's roots, as PEM; it is empty if there is none.
+func (d *process) roots() []byte {
+	if d.authority == nil {
+		return []byte{}
+	}
+	return d.authority.Roots()
+}
+
+// bundle returns what clients are to trust: public roots and ours.
+func (d *process) bundle() []byte {
+	if d.authority == nil {
+		return d.system
+	}
+	return d.authority.Bundle(d.system)
 }
 
 // openEcosystems makes the ecosystems; keys that cannot be read are no reason to stop.

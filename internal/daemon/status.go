@@ -102,10 +102,7 @@ func (d *process) Status(context.Context) (control.Status, error) {
 	for _, b := range d.conduit.Doubts() {
 		s.Tunnelled = append(s.Tunnelled, doubtText(b))
 	}
-	if d.authority != nil {
-		info := d.authority.Info()
-		s.CA = control.CA{Fingerprint: info.Fingerprint, Names: info.Names, NotAfter: info.Expires, PEM: string(d.authority.Root())}
-	}
+	s.CA = d.caStatus()
 	free, err := freeBytes(d.config.Store.Dir)
 	s.Store.Free = free
 	return s, err
