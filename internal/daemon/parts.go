@@ -21,6 +21,7 @@ import (
 	"sutler/internal/config"
 	"sutler/internal/database"
 	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
@@ -144,19 +145,21 @@ func (d *process) intercepted() []string {
 	return names
 }
 
-// intercepts reports whether connections to a host are opened.
+// intercepts reports whether connections to a host are opened. Hosts that the configuration
+// names as mirrors or as inside are not: the authority may not answer for them.
 func (d *process) intercepts(host string) bool {
-	return d.authority != nil && !slices.Contains(d.config.Intercept.Except, host) && d.known(host)
+	except := ecosystem.Profile{Hosts: d.config.Intercept.Except}
+	return d.authority != nil && !except.Owns(host) && d.owned(host)
+}
+
+// owned reports whether a host is named in a profile.
+func (d *process) owned(host string) bool {
+	return slices.ContainsFunc(d.profiles, func(p ecosystem.Profile) bool { return p.Owns(host) })
 }
 
 // known reports whether a host is named in a profile or in the configuration.
 func (d *process) known(host string) bool {
-	for _, p := range d.profiles {
-		if p.Owns(host) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(d.named(), func(a string) bool {
+	return d.owned(host) || slices.ContainsFunc(d.named(), func(a string) bool {
 		h, _, err := net.SplitHostPort(a)
 		return err == nil && h == host || a == host
 	})

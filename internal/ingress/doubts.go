@@ -1,6 +1,8 @@
 package ingress
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -147,20 +149,34 @@ const (
 	alertUnknownCA          = 48
 )
 
+// plainAlert begins a fatal alert in the clear. OpenSSL sends what it has against the
+// certificate of a TLS 1.3 server that way, which crypto/tls takes for a damaged record.
+const plainAlert = "\x15\x03\x03\x00\x02\x02"
+
 // distrust returns what a client said against the certificate, or "" if the handshake
-// failed for another reason. crypto/tls does not export the type of alerts it received.
-func distrust(err error) string {
+// failed for another reason. tail is what it sent last. crypto/tls does not export the type
+// of alerts that it received.
+func distrust(err error, tail []byte) string {
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
+	if !errors.As(err, &op) {
 		return ""
 	}
 	v := reflect.ValueOf(op.Err)
-	if v.Kind() != reflect.Uint8 {
-		return ""
+	alert, inClear := bytes.CutPrefix(tail, []byte(plainAlert))
+	switch {
+	case op.Op == "remote error" && v.Kind() == reflect.Uint8:
+		return objection(uint8(v.Uint()))
+	case op.Op == "local error" && inClear && len(alert) == 1:
+		return objection(alert[0])
 	}
-	switch v.Uint() {
+	return ""
+}
+
+// objection returns an alert in words if it is about a certificate, else "".
+func objection(alert uint8) string {
+	switch alert {
 	case alertBadCertificate, alertCertificateUnknown, alertUnknownCA:
-		return strings.TrimPrefix(op.Err.Error(), "tls: ")
+		return strings.TrimPrefix(tls.AlertError(alert).Error(), "tls: ")
 	}
 	return ""
 }

@@ -131,11 +131,17 @@ func TestDoubts(t *testing.T) {
 
 func TestDistrust(t *testing.T) {
 	for _, err := range []error{nil, io.EOF, &net.OpError{Op: "remote error", Err: io.EOF}, &net.OpError{Op: "read", Err: tls.AlertError(48)}, &net.OpError{Op: "remote error", Err: tls.AlertError(40)}} {
-		if why := distrust(err); why != "" {
+		if why := distrust(err, nil); why != "" {
 			t.Errorf("distrust(%v) = %q", err, why)
 		}
 	}
-	if why := distrust(&net.OpError{Op: "remote error", Err: tls.AlertError(48)}); why != "unknown certificate authority" {
+	mac := &net.OpError{Op: "local error", Err: tls.AlertError(20)}
+	for tail, want := range map[string]string{plainAlert + "\x30": "unknown certificate authority", plainAlert + "\x28": "", plainAlert: "", "x" + plainAlert: ""} {
+		if why := distrust(mac, []byte(tail)); why != want {
+			t.Errorf("distrust after %q = %q, want %q", tail, why, want)
+		}
+	}
+	if why := distrust(&net.OpError{Op: "remote error", Err: tls.AlertError(48)}, nil); why != "unknown certificate authority" {
 		t.Errorf("distrust = %q", why)
 	}
 }

@@ -27,12 +27,25 @@ func (c *Conduit) Opens(v Visit) bool {
 type opened struct {
 	*Taken
 	Visit
+	tail []byte // what was read last, until the handshake is over
+	over bool
+}
+
+// Read reads from the client's connection.
+func (o *opened) Read(b []byte) (int, error) {
+	n, err := o.Taken.Read(b)
+	if !o.over {
+		o.tail = append(o.tail, b[:n]...)
+		o.tail = o.tail[max(0, len(o.tail)-len(plainAlert)-1):]
+	}
+	return n, err
 }
 
 // Open answers for the host of the visit: TLS with the local authority, and then requests.
 // The connection is closed in the end.
 func (c *Conduit) Open(ctx context.Context, near *Taken, v Visit) {
-	t := tls.Server(&opened{near, v}, &tls.Config{
+	o := &opened{Taken: near, Visit: v}
+	t := tls.Server(o, &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -41,10 +54,11 @@ func (c *Conduit) Open(ctx context.Context, near *Taken, v Visit) {
 	})
 	_ = near.SetDeadline(time.Now().Add(c.HandshakeTimeout)) // if it fails, so does the handshake
 	if err := t.HandshakeContext(ctx); err != nil {
-		c.distrusted(v, err)
+		c.distrusted(v, err, distrust(err, o.tail))
 		c.Release(near)
 		return
 	}
+	o.over, o.tail = true, nil
 	_ = near.SetDeadline(time.Time{}) // the server sets its own
 	c.Forget(near)
 	if !c.door.Admit(t) {
@@ -60,12 +74,16 @@ func nameOf(hello *tls.ClientHelloInfo, v Visit) string {
 	return v.To.Host
 }
 
-// distrusted counts and reports a handshake that failed.
-func (c *Conduit) distrusted(v Visit, err error) {
+// distrusted counts and reports a handshake that failed. why is what the client said against
+// the certificate, if it did.
+func (c *Conduit) distrusted(v Visit, err error, why string) {
+	if why != "" {
+		err = fmt.Errorf("the client says: %s", why)
+	}
 	c.Metrics.HandshakeFailed()
 	c.Distrusted(v.To.Host, v.Build, err)
 	c.Log.Warn("handshake failed", "build", v.Build, "host", v.To.Host, "err", err.Error())
-	if why := distrust(err); why != "" && c.doubts.failed(v.Peer, v.To.Host, "the client says: "+why) {
+	if why != "" && c.doubts.failed(v.Peer, v.To.Host, "the client says: "+why) {
 		c.doubted(v.Peer, v.To.Host, metrics.GivenUpDistrust)
 	}
 }

@@ -300,6 +300,36 @@ func TestPinnedClients(t *testing.T) {
 	}
 }
 
+// TestPinnedCurl does the same with OpenSSL, which says it in its own way.
+func TestPinnedCurl(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	address, _ := newReal(t)
+	for _, version := range [][]string{{"--tls-max", "1.2"}, {"--tlsv1.3"}} {
+		g := newRig(t, network{"pinned.example.com:443": address}, nil)
+		for i := range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			err := exec.CommandContext(ctx, "curl", append(version, "-sS", "--connect-to", "::"+g.address, "https://pinned.example.com/")...).Run()
+			cancel()
+			if err == nil {
+				t.Errorf("%s: try %d succeeds", version, i)
+			}
+		}
+		select {
+		case d := <-g.doubts:
+			if !strings.Contains(d.Why, "unknown certificate authority") {
+				t.Errorf("%s: doubt %+v", version, d)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s: no doubt", version)
+		}
+	}
+}
+
 func TestOriginThatAsksForCertificates(t *testing.T) {
 	address, roots := newReal(t)
 	g := newRig(t, network{"pinned.example.com:443": address}, nil)
