@@ -3,10 +3,13 @@ package daemon
 import (
 	"bytes"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"sutler/internal/control"
+	"sutler/internal/ociruntime"
 )
 
 // TestRotateCA checks that builds get both roots while a rotation runs, and that hosts which
@@ -62,5 +65,33 @@ func TestIntercepts(t *testing.T) {
 	}
 	if !d.known("git.corp.example") {
 		t.Error("a host that is named as inside may have a private address")
+	}
+}
+
+// TestStepsGetBothRoots checks that the files for build steps follow a rotation.
+func TestStepsGetBothRoots(t *testing.T) {
+	c := testConfig(t, "127.0.0.1:1")
+	c.Steps = t.TempDir()
+	client := start(t, c)
+	roots := func() int {
+		b, err := os.ReadFile(filepath.Join(c.Steps, ociruntime.FilesName, "ca.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(b, []byte("BEGIN CERTIFICATE"))
+	}
+	before := roots()
+	if _, err := client.RotateCA(t.Context(), control.RotateRequest{Overlap: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	end := time.After(5 * lookEvery)
+	tick := time.NewTicker(lookEvery / 20)
+	defer tick.Stop()
+	for roots() != before+1 {
+		select {
+		case <-end:
+			t.Fatalf("%d roots, want %d", roots(), before+1)
+		case <-tick.C:
+		}
 	}
 }
