@@ -56,8 +56,9 @@ var layers = map[string]string{
 	"settings":      "ecosystem",
 	"ociruntime":    "", // standard library only: it starts with every container
 	"ociruntime/*":  "ociruntime",
-	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
-	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
+	"trust":         "",
+	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native trust",
+	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ingress/intercept ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"os"
-	"strings"
 	"time"
 )
 
@@ -24,9 +22,8 @@ const (
 	backdate = time.Hour
 )
 
-// create makes an authority for names, writes it into the folder and returns it. Only the
-// intermediate's key survives the call. why is the error that made it necessary.
-func create(folder *os.Root, names []string, now time.Time, why error) (*CA, error) {
+// create makes an authority for names. Only the intermediate's key survives the call.
+func create(names []string, now time.Time) (*signer, error) {
 	rootKey, err := newKey()
 	if err != nil {
 		return nil, err
@@ -52,14 +49,7 @@ func create(folder *os.Root, names []string, now time.Time, why error) (*CA, err
 	if err != nil {
 		return nil, err
 	}
-	c := &CA{names: names, root: root, issuer: issuer, key: key,
-		path: folder.Name() + string(os.PathSeparator) + fileName,
-		made: strings.TrimPrefix(why.Error(), errUnusable.Error()+": ")}
-	text, err := encode(c)
-	if err != nil {
-		return nil, err
-	}
-	return c, writeKey(folder, text)
+	return &signer{names: names, root: root, issuer: issuer, key: key}, nil
 }
 
 // authority returns the part of a template that root and intermediate share.

@@ -13,17 +13,24 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // fileName is the one file of an authority: root, intermediate, key of the intermediate.
 // One file, replaced by a rename, is always of one authority.
 const fileName = "ca.pem"
 
+// nextName is the file of the authority that signs next; it is there while a rotation runs.
+const nextName = "next.pem"
+
 // maxFile bounds what is read, bytes. 4,000 names take less than half of it.
 const maxFile = 1 << 20
 
 // namesHeader carries the list as given: the constraints alone do not tell "*.x" from "x".
 const namesHeader = "Names"
+
+// startsHeader says when the authority in nextName begins to sign.
+const startsHeader = "Starts"
 
 // openFolder opens dir, making it if it is absent, and refuses it if others than the
 // owner of the process can look into it.
@@ -57,19 +64,19 @@ func private(path string, info fs.FileInfo, want string) error {
 	return nil
 }
 
-// readKey returns the file's content, after the checks that private makes.
-func readKey(folder *os.Root) ([]byte, error) {
-	info, err := folder.Lstat(fileName)
+// readKey returns a file's content, after the checks that private makes.
+func readKey(folder *os.Root, name string) ([]byte, error) {
+	info, err := folder.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a regular file", ErrLoose, fileName)
+		return nil, fmt.Errorf("%w: %s is not a regular file", ErrLoose, name)
 	}
-	if err := private(folder.Name()+string(os.PathSeparator)+fileName, info, "0600"); err != nil {
+	if err := private(folder.Name()+string(os.PathSeparator)+name, info, "0600"); err != nil {
 		return nil, err
 	}
-	f, err := folder.Open(fileName)
+	f, err := folder.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +84,9 @@ func readKey(folder *os.Root) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
-// writeKey replaces the file by one that the owner alone can read, durably.
-func writeKey(folder *os.Root, text []byte) error {
-	const fresh = fileName + ".new"
+// writeKey replaces a file by one that the owner alone can read, durably.
+func writeKey(folder *os.Root, name string, text []byte) error {
+	fresh := name + ".new"
 	if err := folder.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -91,9 +98,14 @@ func writeKey(folder *os.Root, text []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := folder.Rename(fresh, fileName); err != nil {
+	if err := folder.Rename(fresh, name); err != nil {
 		return err
 	}
+	return syncFolder(folder)
+}
+
+// syncFolder makes renames in a folder durable.
+func syncFolder(folder *os.Root) error {
 	d, err := folder.Open(".")
 	if err != nil {
 		return err
@@ -101,21 +113,66 @@ func writeKey(folder *os.Root, text []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// promote makes the next authority the one that signs. destroy overwrites the key of the old
+// one, whose file has lost its name by then, so that there is a whole authority at any time.
+func promote(folder *os.Root) (destroy func() error, err error) {
+	old, err := folder.OpenFile(fileName, os.O_WRONLY, 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if err := folder.Rename(nextName, fileName); err != nil {
+		if old != nil {
+			_ = old.Close() // nothing was written
+		}
+		return nil, err
+	}
+	return func() error {
+		err := syncFolder(folder)
+		if old == nil {
+			return err
+		}
+		return errors.Join(err, wipe(old), old.Close())
+	}, nil
+}
+
+// wipe overwrites a file with zeros. File systems that write elsewhere and disks that wear
+// out evenly may keep the old bytes for a while; no program can help that.
+func wipe(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, info.Size()), 0)
+	return errors.Join(err, f.Sync())
+}
+
+// discardNext removes what is left of a rotation that cannot go on.
+func discardNext(folder *os.Root) error {
+	err := folder.Remove(nextName)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // encode returns the file of c.
-func encode(c *CA) ([]byte, error) {
+func encode(c *signer) ([]byte, error) {
 	key, err := x509.MarshalPKCS8PrivateKey(c.key)
 	if err != nil {
 		return nil, err
 	}
 	issuer := &pem.Block{Type: "CERTIFICATE", Bytes: c.issuer.Raw,
 		Headers: map[string]string{namesHeader: strings.Join(c.names, " ")}}
-	return slices.Concat(c.Root(), pem.EncodeToMemory(issuer),
+	if !c.starts.IsZero() {
+		issuer.Headers[startsHeader] = c.starts.UTC().Format(time.RFC3339)
+	}
+	return slices.Concat(encodeCertificate(c.root), pem.EncodeToMemory(issuer),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})), nil
 }
 
 // decode reads the file of an authority and checks that its three parts belong together
 // and that it may issue for exactly the names it says.
-func decode(text []byte) (*CA, error) {
+func decode(text []byte) (*signer, error) {
 	var blocks []*pem.Block
 	for len(blocks) < 4 {
 		b, rest := pem.Decode(text)
@@ -147,13 +204,18 @@ func decode(text []byte) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &CA{names: names, root: root, issuer: issuer, key: key}
+	c := &signer{names: names, root: root, issuer: issuer, key: key}
+	if text := blocks[1].Headers[startsHeader]; text != "" {
+		if c.starts, err = time.Parse(time.RFC3339, text); err != nil {
+			return nil, err
+		}
+	}
 	return c, c.consistent()
 }
 
 // consistent returns an error unless root signed the intermediate and both are constrained
 // to the names, critically.
-func (c *CA) consistent() error {
+func (c *signer) consistent() error {
 	if err := c.issuer.CheckSignatureFrom(c.root); err != nil {
 		return err
 	}

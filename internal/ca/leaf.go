@@ -21,7 +21,8 @@ const renewBefore = leafLife / 3
 // change it. The error wraps ErrName for a name outside the list, and ErrExpired.
 func (c *CA) Certificate(name string) (*tls.Certificate, error) {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
-	if !validName(name) || !covers(c.names, name) {
+	by, _ := c.current()
+	if !validName(name) || !covers(by.names, name) {
 		return nil, fmt.Errorf("%w: %q", ErrName, name)
 	}
 	if leaf := c.cached(name); leaf != nil {
@@ -32,7 +33,7 @@ func (c *CA) Certificate(name string) (*tls.Certificate, error) {
 		if leaf := c.cached(name); leaf != nil {
 			return leaf, nil
 		}
-		return c.mint(name)
+		return c.mint(by, name)
 	})
 	if err != nil {
 		return nil, err
@@ -44,29 +45,29 @@ func (c *CA) Certificate(name string) (*tls.Certificate, error) {
 // back counts as the end of a leaf.
 func (c *CA) cached(name string) *tls.Certificate {
 	c.mu.RLock()
-	leaf := c.leaves[name]
+	leaf, by := c.leaves[name], c.signer
 	c.mu.RUnlock()
 	now := c.now()
-	if leaf == nil || now.Before(leaf.Leaf.NotBefore) || now.After(c.renewal(leaf.Leaf)) {
+	if leaf == nil || now.Before(leaf.Leaf.NotBefore) || now.After(by.renewal(leaf.Leaf)) {
 		return nil
 	}
 	return leaf
 }
 
 // renewal returns when a leaf is replaced. One that ends with the intermediate cannot be.
-func (c *CA) renewal(leaf *x509.Certificate) time.Time {
+func (c *signer) renewal(leaf *x509.Certificate) time.Time {
 	if leaf.NotAfter.Equal(c.issuer.NotAfter) {
 		return leaf.NotAfter
 	}
 	return leaf.NotAfter.Add(-renewBefore)
 }
 
-// mint makes a leaf for name and remembers it.
-func (c *CA) mint(name string) (*tls.Certificate, error) {
+// mint makes a leaf for name, signed by an authority, and remembers it.
+func (c *CA) mint(by *signer, name string) (*tls.Certificate, error) {
 	now := c.now()
-	if now.After(c.issuer.NotAfter) || now.Before(c.issuer.NotBefore) {
+	if now.After(by.issuer.NotAfter) || now.Before(by.issuer.NotBefore) {
 		return nil, fmt.Errorf("%w: it is valid from %s to %s: restart sutler to make another", ErrExpired,
-			c.issuer.NotBefore.Format(time.RFC3339), c.issuer.NotAfter.Format(time.RFC3339))
+			by.issuer.NotBefore.Format(time.RFC3339), by.issuer.NotAfter.Format(time.RFC3339))
 	}
 	key, err := newKey()
 	if err != nil {
@@ -76,24 +77,28 @@ func (c *CA) mint(name string) (*tls.Certificate, error) {
 		Subject:               pkix.Name{Organization: []string{"sutler"}},
 		DNSNames:              []string{name},
 		NotBefore:             now.Add(-backdate),
-		NotAfter:              earlier(now.Add(leafLife), c.issuer.NotAfter),
+		NotAfter:              earlier(now.Add(leafLife), by.issuer.NotAfter),
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	leaf, err := sign(template, c.issuer, &key.PublicKey, c.key)
+	leaf, err := sign(template, by.issuer, &key.PublicKey, by.key)
 	if err != nil {
 		return nil, err
 	}
-	cert := &tls.Certificate{Certificate: [][]byte{leaf.Raw, c.issuer.Raw}, PrivateKey: key, Leaf: leaf}
-	c.remember(name, cert)
+	cert := &tls.Certificate{Certificate: [][]byte{leaf.Raw, by.issuer.Raw}, PrivateKey: key, Leaf: leaf}
+	c.remember(by, name, cert)
 	return cert, nil
 }
 
-// remember keeps a leaf, in the place of any other one if there are too many.
-func (c *CA) remember(name string, cert *tls.Certificate) {
+// remember keeps a leaf, in the place of any other one if there are too many. One whose
+// authority was replaced meanwhile is good for the handshake that it was made for alone.
+func (c *CA) remember(by *signer, name string, cert *tls.Certificate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if by != c.signer {
+		return
+	}
 	for old := range c.leaves {
 		if len(c.leaves) < maxLeaves {
 			break

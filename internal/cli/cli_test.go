@@ -49,6 +49,11 @@ func (f *fake) Status(context.Context) (control.Status, error) {
 
 func (f *fake) Stop() { f.stop() }
 
+// RotateCA implements control.Daemon.
+func (f *fake) RotateCA(context.Context, control.RotateRequest) (control.CA, error) {
+	return control.CA{}, errors.New("not here")
+}
+
 func (f *fake) Begin(ctx context.Context, r control.BuildRequest) (control.Build, error) {
 	f.began = append(f.began, r)
 	id := "7f3a9c0000000000"

@@ -17,6 +17,7 @@ import (
 
 	"sutler/internal/config"
 	"sutler/internal/control"
+	"sutler/internal/trust"
 )
 
 // stopWithin bounds how long `down` waits: running answers may take half a minute to end.
@@ -41,6 +42,9 @@ func (a *app) down() *cobra.Command {
 			s, err := a.stop(c.Context(), client, dryRun)
 			if err != nil || !purge {
 				return err
+			}
+			if entries, err := (&trust.Host{State: l.Store.State}).Entries(); err != nil || len(entries) > 0 {
+				return hint(errors.Join(err, errors.New("trust stores of this host still hold the local authority")), "run: sutler ca untrust; then sutler down --purge again")
 			}
 			return a.removeData(dataOf(l.Config, s), dryRun)
 		},

@@ -78,10 +78,16 @@ func writeStatus(w io.Writer, s control.Status) error {
 		}
 		row("sutler", fmt.Sprintf("%s running since %s (process %d%s)", s.Version, s.Started.Local().Format(time.DateTime), s.PID, mode))
 		row("listening", strings.Join(s.Listen, ", "))
+		if len(s.Led) > 0 {
+			row("intercepting", strings.Join(s.Led, ", "))
+		}
 		row("store", storeLine(s.Store))
 		row("answers", answersLine(s.Counters))
 		row("from store", shareOf(s.Counters.FromStore, s.Counters.Bytes)+" of "+humanize.Bytes(uint64(max(0, s.Counters.Bytes))))
 		row("CA", caLine(s.CA))
+		for _, t := range s.Tunnelled {
+			row("tunnelled", t)
+		}
 		if len(s.Trouble) == 0 {
 			row("trouble", "none")
 		}

@@ -50,6 +50,7 @@ type Store struct {
 type Upstream struct {
 	MaxPerHost   int      // connections at once to one host
 	Offline      bool     // reach nothing
+	Nameservers  []string // addresses that are asked for names of origins, none for the system's
 	Proxy        string   // URL of the proxy to go through, "" for none
 	CAFile       string   // PEM file with further roots, "" for none
 	Mirrors      []string // "https://origin/path/=https://mirror/path/", asked before the origin
@@ -102,6 +103,7 @@ type RPM struct {
 // Intercept says which TLS connections are opened with the local CA.
 type Intercept struct {
 	Enabled bool
+	Listen  []string // host:port for connections that DNS or DNAT led here
 	Hosts   []string // besides those of the ecosystems
 	Except  []string // never opened
 }

@@ -49,6 +49,12 @@ func (v *validator) listeners() {
 	if v.l.ACNG != "" {
 		v.listener("acng_listen", v.l.ACNG)
 	}
+	for _, a := range v.l.Intercept.Listen {
+		v.listener("intercept.listen", a)
+	}
+	if len(v.l.Intercept.Listen) > 0 && !v.l.Intercept.Enabled {
+		v.fail("intercept.listen", "needs intercept.enabled = true: without the local CA nothing can be answered there")
+	}
 }
 
 func (v *validator) listener(name, address string) {
@@ -100,6 +106,11 @@ func (v *validator) upstream() {
 	}
 	if u.Proxy != "" && !webURL(u.Proxy) {
 		v.fail("upstream.proxy", "write a URL, for example \"http://proxy.example:3128\"") // the value may hold a password
+	}
+	for _, a := range u.Nameservers {
+		if _, err := Nameserver(a); err != nil {
+			v.fail("upstream.nameservers", "%v", err)
+		}
 	}
 	for _, a := range u.AllowLoopback {
 		v.hostPort("upstream.allow_loopback", a)
@@ -163,4 +174,16 @@ func (c Credential) mistake() string {
 func webURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+// Nameserver reads an address of upstream.nameservers: the port may be left out.
+func Nameserver(s string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(a, 53), nil
+	}
+	a, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return a, fmt.Errorf("%q: write an IP address, with a port if it is not 53", s)
+	}
+	return a, nil
 }

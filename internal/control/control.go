@@ -17,12 +17,15 @@ type Status struct {
 	Version  string    `json:"version"`
 	PID      int       `json:"pid"`
 	Started  time.Time `json:"started"`
-	Listen   []string  `json:"listen"` // host:port, loopback first
+	Listen   []string  `json:"listen"`        // host:port, loopback first
+	Led      []string  `json:"led,omitempty"` // host:port for connections that DNS or DNAT leads here
 	Offline  bool      `json:"offline"`
 	Store    Store     `json:"store"`
 	Counters Counters  `json:"counters"`
 	CA       CA        `json:"ca"`
 	Trouble  []string  `json:"trouble,omitempty"` // newest last; what people should look at
+	// Tunnelled says which hosts to intercept are tunnelled for now, for whom, and why.
+	Tunnelled []string `json:"tunnelled,omitempty"`
 	// Settings are those in force, as in a configuration file, by key.
 	Settings map[string]string `json:"settings,omitempty"`
 }
@@ -45,10 +48,27 @@ type Counters struct {
 
 // CA describes the local certificate authority.
 type CA struct {
+	Subject     string    `json:"subject"`
 	Fingerprint string    `json:"fingerprint"` // SHA-256 of the root, hexadecimal
 	Names       []string  `json:"names"`       // DNS names it is constrained to
 	NotAfter    time.Time `json:"notAfter"`    // end of the intermediate, which signs
-	PEM         string    `json:"pem"`         // the root
+	PEM         string    `json:"pem"`         // the roots to trust: this one's and the next one's
+	// Registries are those of the names that are image registries.
+	Registries []string `json:"registries,omitempty"`
+	Next       *NextCA  `json:"next,omitempty"` // while a rotation runs
+}
+
+// NextCA describes the authority that signs next.
+type NextCA struct {
+	Subject     string    `json:"subject"`
+	Fingerprint string    `json:"fingerprint"`
+	NotAfter    time.Time `json:"notAfter"`
+	Starts      time.Time `json:"starts"` // when it begins to sign
+}
+
+// A RotateRequest says how long the old authority goes on to sign; 0: no longer.
+type RotateRequest struct {
+	Overlap time.Duration `json:"overlap"` // nanoseconds
 }
 
 // A BuildRequest announces a build or a command.
@@ -150,6 +170,8 @@ type Progress struct {
 // A Daemon answers for the process. Its methods are safe for concurrent use.
 type Daemon interface {
 	Status(ctx context.Context) (Status, error)
+	// RotateCA begins a rotation of the local authority.
+	RotateCA(ctx context.Context, r RotateRequest) (CA, error)
 	// Stop begins an orderly shutdown and returns at once.
 	Stop()
 }

@@ -35,6 +35,11 @@ func (f *fake) Status(context.Context) (Status, error) {
 
 func (f *fake) Stop() { close(f.stopped) }
 
+// RotateCA implements Daemon.
+func (f *fake) RotateCA(_ context.Context, r RotateRequest) (CA, error) {
+	return CA{Subject: r.Overlap.String()}, nil
+}
+
 func (f *fake) Begin(ctx context.Context, r BuildRequest) (Build, error) {
 	f.begun = r
 	return Build{ID: "beef", Env: []ecosystem.Setting{{Name: "A", Value: "b"}}, Files: map[string][]byte{"ca.pem": []byte("\x00roots")}},
@@ -277,5 +282,12 @@ func TestStrangersStayOut(t *testing.T) {
 	}
 	if out, _ := asNobody(t, path); !strings.Contains(out, fs.ErrPermission.Error()) {
 		t.Errorf("another user is told %q, want that permission is denied", out)
+	}
+}
+
+func TestRotateCA(t *testing.T) {
+	_, c, _ := serve(t)
+	if ca, err := c.RotateCA(t.Context(), RotateRequest{Overlap: time.Hour}); err != nil || ca.Subject != "1h0m0s" {
+		t.Errorf("RotateCA = %+v, %v", ca, err)
 	}
 }

@@ -27,6 +27,13 @@ func Handler(d Daemon, b Builds, s Stock) http.Handler {
 	}
 	handle("GET "+prefix+"/status", func(r *http.Request) (any, error) { return d.Status(r.Context()) })
 	handle("POST "+prefix+"/stop", func(*http.Request) (any, error) { d.Stop(); return struct{}{}, nil })
+	handle("POST "+prefix+"/ca/rotate", func(r *http.Request) (any, error) {
+		req, err := read[RotateRequest](r)
+		if err != nil {
+			return nil, err
+		}
+		return d.RotateCA(r.Context(), req)
+	})
 	handle("POST "+prefix+"/builds", func(r *http.Request) (any, error) {
 		req, err := read[BuildRequest](r)
 		if err != nil {

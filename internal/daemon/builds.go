@@ -41,7 +41,7 @@ func (b builds) Begin(ctx context.Context, r control.BuildRequest) (control.Buil
 	// Those of the native endpoint have it in the path, for the same reason.
 	v := settings.Values{Proxy: "http://" + id + ":x@" + address, Native: "http://" + address + native.BuildPath + id, Dir: r.Dir, NoProxy: b.d.noProxy()}
 	return control.Build{ID: id, Proxy: v.Proxy, Env: settings.Env(b.d.profiles, v, r.Steps),
-		Proxied: settings.Proxied(b.d.profiles), Files: settings.Files(b.d.profiles, v, b.d.bundle)}, nil
+		Proxied: settings.Proxied(b.d.profiles), Files: settings.Files(b.d.profiles, v, b.d.bundle())}, nil
 }
 
 // reach returns host:port on which clients reach the daemon by one of this machine's

@@ -22,8 +22,9 @@ import (
 	"sutler/internal/engine"
 	"sutler/internal/gc"
 	indexsqlite "sutler/internal/index/sqlite"
+	"sutler/internal/ingress"
 	"sutler/internal/ingress/dns"
-	"sutler/internal/ingress/forward"
+	"sutler/internal/ingress/intercept"
 	"sutler/internal/metrics"
 	receiptsqlite "sutler/internal/receipt/sqlite"
 	"sutler/internal/upstream"
@@ -54,11 +55,12 @@ type process struct {
 	upstream   *upstream.Client
 	engine     *engine.Engine
 	authority  *ca.CA
-	bundle     []byte // public roots and ours
+	system     []byte // public roots, PEM
 	metrics    *metrics.Metrics
 	ecosystems []ecosystem.Ecosystem
 	profiles   []ecosystem.Profile
-	proxy      *forward.Proxy
+	conduit    *ingress.Conduit
+	led        *intercept.Server
 	listeners  *listeners
 	terms      sync.Map      // of running builds that asked for some: policy.Terms by id
 	resolver   *dns.Resolver // nil if no names are answered
@@ -135,8 +137,11 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	admin := &http.Server{Handler: control.Handler(d, builds{d}, stock{d}), ReadHeaderTimeout: 10 * time.Second}
 	server := d.server(handler)
 	d.listeners = newListeners(server)
-	if err := d.listen(ctx); err != nil {
+	if d.led, err = intercept.New(ctx, intercept.Options{Conduit: d.conduit, Log: d.options.Log}); err != nil {
 		return errors.Join(err, socket.Close(), server.Close())
+	}
+	if err := d.listen(ctx); err != nil {
+		return errors.Join(err, socket.Close(), d.shutdownClients(ctx, server))
 	}
 	var running sync.WaitGroup
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -146,6 +151,7 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	defer unname()
 	running.Go(func() { d.runDNS(naming) })
 	running.Go(func() { d.steps.run(background) })
+	running.Go(func() { d.settle(background) })
 	running.Go(func() {
 		if err := admin.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
 			d.trouble.add(fmt.Errorf("control socket: %w", err))
@@ -164,15 +170,23 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 func (d *process) shutdown(ctx context.Context, server, admin *http.Server, end func()) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	err := d.shutdownClients(ctx, server)
+	d.engine.Drain(ctx)
+	err = errors.Join(err, admin.Close())
+	end()
+	return err
+}
+
+// shutdownClients ends the connections of clients, within what is left of ctx.
+func (d *process) shutdownClients(ctx context.Context, server *http.Server) error {
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close() // whoever has not finished by now is cut off
 	}
+	err = errors.Join(err, d.listeners.closeLed())
 	d.listeners.wait.Wait()
-	err = errors.Join(err, d.proxy.Shutdown(ctx))
-	d.engine.Drain(ctx)
-	err = errors.Join(err, admin.Close())
-	end()
+	err = errors.Join(err, d.led.Shutdown(ctx), d.conduit.Shutdown(ctx))
+	d.led.Wait()
 	return err
 }
 
@@ -197,6 +211,11 @@ func (d *process) listen(ctx context.Context) error {
 	}
 	if d.config.ACNG != "" {
 		if err := d.listeners.listen(ctx, d.config.ACNG); err != nil {
+			return err
+		}
+	}
+	for _, a := range d.config.Intercept.Listen {
+		if err := d.listeners.intercept(ctx, a, d.led.Serve); err != nil {
 			return err
 		}
 	}

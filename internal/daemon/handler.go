@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"sutler/internal/ingress"
 	"sutler/internal/ingress/forward"
@@ -25,12 +26,25 @@ func (d *process) handler() (http.Handler, error) {
 	aptCacher := endpoint
 	aptCacher.AptCacher = true
 	local := byListener{address: d.config.ACNG, there: native.New(aptCacher), elsewhere: native.New(endpoint)}
-	d.proxy, err = forward.New(forward.Options{Respond: respond, Local: local, Intercepts: d.intercepts, Certificate: d.certificate,
-		Dialer: d.fetcher(), Receipts: lines, Metrics: d.metrics, Log: d.options.Log, Rules: d.rules(), Own: d.isOwn,
+	d.conduit, err = ingress.NewConduit(ingress.ConduitOptions{Respond: respond, Intercepts: d.intercepts, Certificate: d.certificate,
+		Dialer: d.fetcher(), Receipts: lines, Metrics: d.metrics, Log: d.options.Log, Rules: d.rules(),
 		Distrusted: func(host, build string, err error) {
 			d.trouble.add(fmt.Errorf("a client (build %q) broke the TLS handshake for %s off; if it pins certificates, add the host to intercept.except: %w", build, host, err))
-		}})
-	return d.proxy, err
+		},
+		Doubted: func(b ingress.Doubt) { d.trouble.add(errors.New(doubtText(b))) }})
+	if err != nil {
+		return nil, err
+	}
+	return forward.New(forward.Options{Conduit: d.conduit, Local: local, Own: d.isOwn})
+}
+
+// doubtText says which connections are tunnelled for a while, and why.
+func doubtText(b ingress.Doubt) string {
+	who := "all clients"
+	if b.Peer.IsValid() {
+		who = b.Peer.String()
+	}
+	return fmt.Sprintf("%s is tunnelled for %s until %s: %s", b.Host, who, b.Until.Local().Format(time.TimeOnly), b.Why)
 }
 
 // certificate returns what an intercepted connection presents.

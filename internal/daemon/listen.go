@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
 	"sutler/internal/ingress"
+	"sutler/internal/ingress/intercept"
 )
 
 // listeners are the places where clients are served. More can be added while it runs:
@@ -20,12 +23,13 @@ type listeners struct {
 
 	mu     sync.Mutex
 	open   map[string]net.Listener // by host:port as bound
+	led    map[string]net.Listener // likewise, of intercepted connections
 	failed chan error              // the first listener that broke
 	wait   sync.WaitGroup
 }
 
 func newListeners(server *http.Server) *listeners {
-	return &listeners{server: server, open: map[string]net.Listener{}, failed: make(chan error, 1)}
+	return &listeners{server: server, open: map[string]net.Listener{}, led: map[string]net.Listener{}, failed: make(chan error, 1)}
 }
 
 // listen serves on an address; again is no error.
@@ -41,15 +45,51 @@ func (l *listeners) listen(ctx context.Context, address string) error {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
 	l.open[ln.Addr().String()] = ln
+	l.serve(ln, func(ln net.Listener) error { return l.server.Serve(ingress.Listener(ln)) })
+	return nil
+}
+
+// intercept serves connections that were led to an address.
+func (l *listeners) intercept(ctx context.Context, address string, serve func(net.Listener) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln, err := intercept.Listen(ctx, address)
+	if err != nil {
+		return err
+	}
+	l.led[ln.Addr().String()] = ln
+	l.serve(ln, serve)
+	return nil
+}
+
+// serve serves on a listener until it is closed; the first one that breaks ends the process.
+func (l *listeners) serve(ln net.Listener, serve func(net.Listener) error) {
 	l.wait.Go(func() {
-		if err := l.server.Serve(ingress.Listener(ln)); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			select {
 			case l.failed <- err:
-			default: // the first one ends the process
+			default: // another one was first
 			}
 		}
 	})
-	return nil
+}
+
+// closeLed closes the listeners of intercepted connections.
+func (l *listeners) closeLed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, ln := range l.led {
+		errs = append(errs, ln.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ledTo returns host:port of the listeners of intercepted connections.
+func (l *listeners) ledTo() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.led))
 }
 
 // addresses returns host:port of all listeners, loopback first.
@@ -71,13 +111,15 @@ func (l *listeners) addresses() []string {
 func (l *listeners) own(to netip.AddrPort) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for a := range l.open {
-		ap, err := netip.ParseAddrPort(a)
-		if err != nil || ap.Port() != to.Port() {
-			continue
-		}
-		if ap.Addr().Unmap() == to.Addr().Unmap() || ap.Addr().IsUnspecified() && isLocal(to.Addr()) {
-			return true
+	for _, group := range []map[string]net.Listener{l.open, l.led} {
+		for a := range group {
+			ap, err := netip.ParseAddrPort(a)
+			if err != nil || ap.Port() != to.Port() {
+				continue
+			}
+			if ap.Addr().Unmap() == to.Addr().Unmap() || ap.Addr().IsUnspecified() && isLocal(to.Addr()) {
+				return true
+			}
 		}
 	}
 	return false

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sutler/internal/blob/disk"
@@ -20,6 +21,7 @@ import (
 	"sutler/internal/config"
 	"sutler/internal/database"
 	"sutler/internal/digest"
+	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/apt"
 	"sutler/internal/ecosystem/generic"
@@ -72,7 +74,7 @@ func (d *process) openAuthority(context.Context) (err error) {
 		}
 		system = append(append(system, '\n'), more...)
 	}
-	d.bundle = system
+	d.system = system
 	if err := d.openEcosystems(); err != nil || !d.config.Intercept.Enabled {
 		return err
 	}
@@ -82,8 +84,23 @@ func (d *process) openAuthority(context.Context) (err error) {
 	if why := d.authority.Made(); why != "" {
 		d.options.Log.Info("made a new local authority", "why", why)
 	}
-	d.bundle = d.authority.Bundle(system)
 	return nil
+}
+
+// roots returns the local authority's roots, as PEM; it is empty if there is none.
+func (d *process) roots() []byte {
+	if d.authority == nil {
+		return []byte{}
+	}
+	return d.authority.Roots()
+}
+
+// bundle returns what clients are to trust: public roots and ours.
+func (d *process) bundle() []byte {
+	if d.authority == nil {
+		return d.system
+	}
+	return d.authority.Bundle(d.system)
 }
 
 // openEcosystems makes the ecosystems; keys that cannot be read are no reason to stop.
@@ -128,19 +145,21 @@ func (d *process) intercepted() []string {
 	return names
 }
 
-// intercepts reports whether connections to a host are opened.
+// intercepts reports whether connections to a host are opened. Hosts that the configuration
+// names as mirrors or as inside are not: the authority may not answer for them.
 func (d *process) intercepts(host string) bool {
-	return d.authority != nil && !slices.Contains(d.config.Intercept.Except, host) && d.known(host)
+	except := ecosystem.Profile{Hosts: d.config.Intercept.Except}
+	return d.authority != nil && !except.Owns(host) && d.owned(host)
+}
+
+// owned reports whether a host is named in a profile.
+func (d *process) owned(host string) bool {
+	return slices.ContainsFunc(d.profiles, func(p ecosystem.Profile) bool { return p.Owns(host) })
 }
 
 // known reports whether a host is named in a profile or in the configuration.
 func (d *process) known(host string) bool {
-	for _, p := range d.profiles {
-		if p.Owns(host) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(d.named(), func(a string) bool {
+	return d.owned(host) || slices.ContainsFunc(d.named(), func(a string) bool {
 		h, _, err := net.SplitHostPort(a)
 		return err == nil && h == host || a == host
 	})
@@ -245,8 +264,8 @@ func (d *process) client() (*upstream.Client, error) {
 		}
 		mirrors, local = append(mirrors, m), append(local, m.Host())
 	}
-	var resolve func(context.Context, string) ([]netip.Addr, error)
-	if d.resolver != nil {
+	resolve := resolver(c.Nameservers)
+	if resolve == nil && d.resolver != nil {
 		resolve = d.resolver.Lookup // the host may ask us: our own lookups must not get our own address
 	}
 	return &upstream.Client{
@@ -256,7 +275,26 @@ func (d *process) client() (*upstream.Client, error) {
 		AllowLoopback: func(hostport string) bool { return slices.Contains(local, hostport) },
 		Own:           func(a netip.AddrPort) bool { return d.listeners != nil && d.listeners.own(a) },
 		Observe:       d.observe,
+		// No request runs before the handler is made.
+		ClientCertificate: func(host string) { d.conduit.ClientCertificate(host) },
 	}, nil
+}
+
+// resolver returns what looks names of origins up at these servers, or nil for the system's.
+func resolver(servers []string) func(ctx context.Context, host string) ([]netip.Addr, error) {
+	if len(servers) == 0 {
+		return nil
+	}
+	var next atomic.Uint32
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		at, err := config.Nameserver(servers[int(next.Add(1)-1)%len(servers)]) // a second try asks another one
+		if err != nil {
+			return nil, err
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, at.String())
+	}}
+	return func(ctx context.Context, host string) ([]netip.Addr, error) { return r.LookupNetIP(ctx, "ip", host) }
 }
 
 // observe counts what origins were asked.

@@ -99,10 +99,11 @@ func (d *process) Status(context.Context) (control.Status, error) {
 	s := control.Status{Version: d.options.Version, PID: os.Getpid(), Started: d.started, Listen: d.listeners.addresses(),
 		Offline: d.config.Upstream.Offline, Counters: d.tally.counters(), Trouble: d.trouble.list(), Settings: d.config.Texts(),
 		Store: control.Store{Dir: d.config.Store.Dir, Bytes: bytes, Blobs: blobs, MaxSize: d.config.Store.MaxSize}}
-	if d.authority != nil {
-		info := d.authority.Info()
-		s.CA = control.CA{Fingerprint: info.Fingerprint, Names: info.Names, NotAfter: info.Expires, PEM: string(d.authority.Root())}
+	s.Led = d.listeners.ledTo()
+	for _, b := range d.conduit.Doubts() {
+		s.Tunnelled = append(s.Tunnelled, doubtText(b))
 	}
+	s.CA = d.caStatus()
 	free, err := freeBytes(d.config.Store.Dir)
 	s.Store.Free = free
 	if err == nil && free < d.config.Store.MinFree {

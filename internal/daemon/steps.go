@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,8 @@ type steps struct {
 	written ociruntime.Settings
 	tried   map[netip.Addr]bool // bridges
 	records records
+	values  settings.Values
+	given   []byte // the local authority's roots in the folder
 }
 
 func newSteps(d *process) *steps {
@@ -61,7 +64,8 @@ func (s *steps) open(ctx context.Context) error {
 	for _, e := range settings.Env(s.d.profiles, v, false) {
 		s.written.Env = append(s.written.Env, ociruntime.Variable{Name: e.Name, Value: e.Value})
 	}
-	if err := fill(files, settings.Files(s.d.profiles, v, s.d.bundle)); err != nil {
+	s.values = v
+	if err := s.give(); err != nil {
 		return err
 	}
 	if err := s.listen(ctx); err != nil {
@@ -72,6 +76,19 @@ func (s *steps) open(ctx context.Context) error {
 		return err
 	}
 	return s.refresh(ctx)
+}
+
+// give puts the files for steps into the folder, with the roots that are trusted now.
+func (s *steps) give() error {
+	roots := s.d.roots()
+	if s.given != nil && bytes.Equal(roots, s.given) {
+		return nil
+	}
+	if err := fill(filepath.Join(s.dir, ociruntime.FilesName), settings.Files(s.d.profiles, s.values, s.d.bundle())); err != nil {
+		return err
+	}
+	s.given = roots
+	return nil
 }
 
 // listen opens the socket for reports, which is also the sign of life.
@@ -155,8 +172,12 @@ func read(ctx context.Context, conn *net.UnixConn, to chan<- ociruntime.Report) 
 	}
 }
 
-// refresh listens on new bridges and writes the settings if they have changed.
+// refresh listens on new bridges and writes the settings if they have changed, and the
+// files if the local authority has.
 func (s *steps) refresh(ctx context.Context) error {
+	if err := s.give(); err != nil {
+		return err
+	}
 	if s.d.config.Bridges {
 		addrs, err := bridges()
 		if err != nil {

@@ -228,7 +228,7 @@ func reset(c net.Conn) {
 	if inner, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS would say good-bye first
 		c = inner.NetConn()
 	}
-	if t, ok := c.(*net.TCPConn); ok {
+	if t, ok := tcp(c).(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // on failure the close below still ends it
 	}
 	_ = c.Close()

@@ -29,6 +29,12 @@ const (
 	TunnelFailed  = "failed"  // the host could not be reached
 )
 
+// Reasons for tunnelling a host that is to be intercepted.
+const (
+	GivenUpDistrust    = "distrust"           // a client broke several handshakes off
+	GivenUpCertificate = "client_certificate" // the origin asks clients for a certificate
+)
+
 // Metrics are the counters of one process. All methods are safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -43,6 +49,7 @@ type Metrics struct {
 	tunnelBytes    *prometheus.CounterVec
 	handshakes     prometheus.Counter
 	names          map[string]map[string]prometheus.Counter // by zone and result; read only once made
+	givenUp        *prometheus.CounterVec
 }
 
 // A row holds the counters of one ecosystem, by place in outcomes.
@@ -75,16 +82,17 @@ func New(version string, ecosystems ...string) *Metrics {
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"ecosystem"})
 	m.originBytes = counters("origin_bytes_total", "Bytes of bodies received from origins.", "ecosystem")
 	m.verifyFailures = counters("verify_failures_total", "Bytes that contradicted what was promised. None should ever occur.", "ecosystem")
-	m.tunnels = counters("tunnels_total", "CONNECT requests that were not intercepted.", "result")
+	m.tunnels = counters("tunnels_total", "Connections that were not intercepted, by CONNECT or led here.", "result")
 	m.tunnelsOpen = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sutler", Name: "tunnels_open", Help: "Tunnels that are open now."})
 	m.tunnelBytes = counters("tunnel_bytes_total", "Bytes that went through tunnels unseen, in the client's eyes.", "direction")
 	m.handshakes = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "sutler", Name: "handshake_failures_total",
 		Help: "TLS handshakes that intercepted clients broke off, mostly because they do not trust the local authority."})
+	m.givenUp = counters("interceptions_given_up_total", "Hosts to intercept that were tunnelled for a while instead.", "reason")
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sutler", Name: "build_info", Help: "The running program; always 1."},
 		[]string{"version", "goversion"})
 	info.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(responses, bytes, m.originRequests, m.originSeconds, m.originBytes, m.verifyFailures, m.tunnels,
-		m.tunnelsOpen, m.tunnelBytes, m.handshakes, info, collectors.NewGoCollector(),
+		m.tunnelsOpen, m.tunnelBytes, m.handshakes, m.givenUp, info, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, e := range append([]string{Other}, ecosystems...) {
 		m.answers[e] = newRow(e, responses, bytes)
@@ -147,7 +155,7 @@ func (m *Metrics) VerifyFailed(ecosystem string) {
 	m.verifyFailures.WithLabelValues(m.known(ecosystem)).Inc()
 }
 
-// Tunnel counts a CONNECT that was not intercepted, by one of the tunnel results. After
+// Tunnel counts a connection that was not intercepted, by one of the tunnel results. After
 // TunnelOpened, the caller calls TunnelClosed.
 func (m *Metrics) Tunnel(result string) {
 	m.tunnels.WithLabelValues(result).Inc()
@@ -165,6 +173,9 @@ func (m *Metrics) TunnelClosed(received, sent int64) {
 
 // HandshakeFailed counts a TLS handshake that an intercepted client broke off.
 func (m *Metrics) HandshakeFailed() { m.handshakes.Inc() }
+
+// GivenUp counts a host to intercept that is tunnelled for a while, by reason.
+func (m *Metrics) GivenUp(reason string) { m.givenUp.WithLabelValues(reason).Inc() }
 
 // Gauges are values that are read when somebody asks for the metrics. A nil member is not
 // shown. They must be cheap and safe for concurrent use.

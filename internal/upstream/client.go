@@ -79,6 +79,10 @@ type Client struct {
 	// and the bytes of the body. It must not block. If nil, nobody is told.
 	Observe func(ecosystem string, status int, took time.Duration, bytes int64)
 
+	// ClientCertificate is told of each host, in lower case and without port, that asked
+	// for a certificate of the client in a TLS handshake; it got none. If nil, nobody is.
+	ClientCertificate func(host string)
+
 	// connect dials a checked address; tests put a network without one in its place.
 	connect func(context.Context, netip.AddrPort) (net.Conn, error)
 
@@ -124,7 +128,8 @@ func (c *Client) roundTripper() *http.Transport {
 			DialContext: func(ctx context.Context, _, hostport string) (net.Conn, error) {
 				return c.dial(ctx, hostport)
 			},
-			TLSClientConfig:        &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(0)},
+			TLSClientConfig: &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(0),
+				GetClientCertificate: c.noCertificate},
 			TLSHandshakeTimeout:    tlsTimeout,
 			ResponseHeaderTimeout:  headerTimeout,
 			MaxResponseHeaderBytes: maxHeaderBytes,

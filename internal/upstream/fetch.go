@@ -257,7 +257,7 @@ func (c *Client) send(req *http.Request, limit *limiter) (*http.Response, error)
 		release()
 		return nil, unavailable(subject, errBroken)
 	}
-	ctx, cancel := context.WithCancelCause(req.Context())
+	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), hostKey{}, canonicalHost(req.URL.Hostname())))
 	resp, err := c.roundTripper().RoundTrip(req.WithContext(ctx))
 	if err == nil || req.Context().Err() != nil {
 		breaker.RecordSuccess() // who hung up says nothing of the host

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,11 +17,12 @@ import (
 	"time"
 
 	"sutler/internal/ca"
+	"sutler/internal/ingress"
 	"sutler/internal/policy"
 )
 
 func TestAbsoluteForm(t *testing.T) {
-	g := newRig(t, nil, func(o *Options) { o.Own = func(hostport string) bool { return hostport == "10.0.0.1:7885" } })
+	g := newRig(t, nil, func(o *options) { o.Own = func(hostport string) bool { return hostport == "10.0.0.1:7885" } })
 	for _, tt := range []struct {
 		name, request string
 		status        int
@@ -194,14 +194,14 @@ func TestNotTLSInsideAnInterceptedHost(t *testing.T) {
 			t.Errorf("ahead=%v: %q, %v", ahead, got, err)
 		}
 		_ = c.Close()
-		if l := g.receipts.next(t); l.Ecosystem != Tunnel || l.URL != "npm.example:443" || l.Outcome != "bypass" || l.Bytes != 7 || l.Build != "ab12" {
+		if l := g.receipts.next(t); l.Ecosystem != ingress.Tunnel || l.URL != "npm.example:443" || l.Outcome != "bypass" || l.Bytes != 7 || l.Build != "ab12" {
 			t.Errorf("receipt line %+v", l)
 		}
 	}
 }
 
 func TestNotTLSWhereTunnelsAreRefused(t *testing.T) {
-	g := newRig(t, network{}, func(o *Options) { o.Rules = policy.Rules{RefuseUnknown: true} })
+	g := newRig(t, network{}, func(o *options) { o.Rules = policy.Rules{RefuseUnknown: true} })
 	c, r, _ := g.connect(t, "npm.example:443", "ssh-2.0")
 	if got, err := io.ReadAll(r); err == nil && len(got) > 0 {
 		t.Errorf("got %q", got)
@@ -220,7 +220,7 @@ func TestNewNeedsItsParts(t *testing.T) {
 
 func TestShutdownBeforeConnect(t *testing.T) {
 	g := newRig(t, network{"far.example:443": "127.0.0.1:1"}, nil)
-	if err := g.Shutdown(t.Context()); err != nil {
+	if err := g.Conduit.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, _, resp := g.connect(t, "npm.example:443", "")
@@ -262,7 +262,7 @@ func TestCurl(t *testing.T) {
 		t.Skip("curl is not installed")
 	}
 	var bundle []byte
-	g := newRig(t, nil, func(o *Options) {
+	g := newRig(t, nil, func(o *options) {
 		authority, err := ca.Open(filepath.Join(t.TempDir(), "ca"), hosts, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -290,44 +290,6 @@ func TestCurl(t *testing.T) {
 		var failed *exec.ExitError
 		if tt.want == "" && !errors.As(err, &failed) || tt.want != "" && (err != nil || string(out) != tt.want) {
 			t.Errorf("curl %s %s: %.60q, %v, want %q", tt.version, tt.target, out, err, tt.want)
-		}
-	}
-}
-
-// FuzzParseTarget checks that what is accepted means the same to whoever reads it again.
-func FuzzParseTarget(f *testing.F) {
-	for _, s := range []string{"npm.example:443", "[::1]:443", "1.2.3.4:80", "a.example.:443", "a:0", "[a]:443"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		to, err := parseTarget(s)
-		if err != nil {
-			t.Skip()
-		}
-		again, err := parseTarget(to.String())
-		if err != nil || again != to {
-			t.Errorf("parseTarget(%q) = %v, read again %v, %v", s, to, again, err)
-		}
-		if strings.ContainsAny(to.host, "/@ \r\n\x00") || to.port < 1 || to.port > 65535 {
-			t.Errorf("parseTarget(%q) = %+v", s, to)
-		}
-	})
-}
-
-func TestParseTarget(t *testing.T) {
-	for in, want := range map[string]string{
-		"NPM.example.:443": "npm.example:443", "1.2.3.4:443": "1.2.3.4:443 address", "[2001:DB8::1]:443": "[2001:db8::1]:443 address",
-		"npm.example": "", "npm.example:": "", "npm.example:0": "", "npm.example:65536": "", "npm.example:https": "", ":443": "",
-		"a b:443": "", "u@npm.example:443": "", "npm.example:443/x": "", "": "", "[npm.example]:443x": "",
-		"127.1:443": "", "0x7f.1:443": "", "0:443": "", "a..b:443": "", ".a:443": "", "a..:443": "", "1a.example:443": "1a.example:443",
-	} {
-		to, err := parseTarget(in)
-		got := ""
-		if err == nil {
-			got = strings.TrimSpace(fmt.Sprint(to, " ", map[bool]string{true: "address"}[to.address]))
-		}
-		if got != want {
-			t.Errorf("parseTarget(%q) = %q, %v, want %q", in, got, err, want)
 		}
 	}
 }

@@ -119,6 +119,12 @@ func (n network) DialContext(ctx context.Context, kind, address string) (net.Con
 	return d.DialContext(ctx, kind, to)
 }
 
+// options are those of the conduit and of the proxy.
+type options struct {
+	ingress.ConduitOptions
+	Own func(hostport string) bool
+}
+
 // A rig is a proxy that runs.
 type rig struct {
 	*Proxy
@@ -130,7 +136,7 @@ type rig struct {
 }
 
 // newRig starts a proxy, changed by f, that ends with the test.
-func newRig(t *testing.T, network network, f func(*Options)) *rig {
+func newRig(t *testing.T, network network, f func(*options)) *rig {
 	t.Helper()
 	g := &rig{receipts: &lines{came: make(chan struct{}, 100)}, metrics: metrics.New("test", "npm"), roots: x509.NewCertPool(),
 		refused: make(chan string, 10)}
@@ -144,16 +150,21 @@ func newRig(t *testing.T, network network, f func(*Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Respond: respond, Receipts: g.receipts, Metrics: g.metrics, Log: log, Dialer: network, Certificate: authority.Certificate,
-		Local: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprintf(w, "local %s", r.URL) }),
+	o := options{ConduitOptions: ingress.ConduitOptions{
+		Respond: respond, Receipts: g.receipts, Metrics: g.metrics, Log: log, Dialer: network, Certificate: authority.Certificate,
 		Intercepts: func(host string) bool {
 			return ecosystem.Profile{Hosts: hosts}.Owns(host)
 		},
-		Distrusted: func(host, _ string, _ error) { g.refused <- host }}
+		Distrusted: func(host, _ string, _ error) { g.refused <- host }}}
 	if f != nil {
 		f(&o)
 	}
-	if g.Proxy, err = New(o); err != nil {
+	conduit, err := ingress.NewConduit(o.ConduitOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprintf(w, "local %s", r.URL) })
+	if g.Proxy, err = New(Options{Conduit: conduit, Local: local, Own: o.Own}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -167,7 +178,7 @@ func newRig(t *testing.T, network network, f func(*Options)) *rig {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()
-		if err := errors.Join(s.Shutdown(ctx), g.Shutdown(ctx)); err != nil {
+		if err := errors.Join(s.Shutdown(ctx), g.Conduit.Shutdown(ctx)); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		group.Wait()

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sutler/internal/ingress"
 	"sutler/internal/policy"
 )
 
@@ -38,7 +39,7 @@ func TestTunnel(t *testing.T) {
 		t.Errorf("%d bytes, %v, want %d", len(got), err, len(answer))
 	}
 	l := g.receipts.next(t)
-	if l.Ecosystem != Tunnel || l.URL != "far.example:443" || l.Method != "CONNECT" || l.Build != "ab12" || l.Outcome != "bypass" ||
+	if l.Ecosystem != ingress.Tunnel || l.URL != "far.example:443" || l.Method != "CONNECT" || l.Build != "ab12" || l.Outcome != "bypass" ||
 		l.Bytes != 5<<20 || l.Upstream != 5<<20 || l.Size != -1 || l.Error != "" || l.Note == "" {
 		t.Errorf("receipt line %+v", l)
 	}
@@ -53,11 +54,11 @@ func TestTunnel(t *testing.T) {
 func TestRefusedTunnels(t *testing.T) {
 	h := newFar(t, func(*net.TCPConn) {})
 	anywhere := network{"far.example:443": h.at(), "far.example:22": h.at(), "192.0.2.1:443": h.at(), "inner.example:443": ""}
-	strict := func(o *Options) { o.Rules = policy.Rules{RefuseUnknown: true} }
-	open := func(o *Options) { o.Tunnels = Tunnels{Addresses: true, Ports: []int{22}} }
+	strict := func(o *options) { o.Rules = policy.Rules{RefuseUnknown: true} }
+	open := func(o *options) { o.Tunnels = ingress.Tunnels{Addresses: true, Ports: []int{22}} }
 	for _, tt := range []struct {
 		name, to string
-		options  func(*Options)
+		options  func(*options)
 		status   int
 		outcome  string
 		says     string
@@ -92,7 +93,7 @@ func TestRefusedTunnels(t *testing.T) {
 			if tt.outcome == "" {
 				return
 			}
-			if l := g.receipts.next(t); l.Outcome != tt.outcome || l.Ecosystem != Tunnel || (l.Error == "") != (tt.status == 200) {
+			if l := g.receipts.next(t); l.Outcome != tt.outcome || l.Ecosystem != ingress.Tunnel || (l.Error == "") != (tt.status == 200) {
 				t.Errorf("receipt line %+v", l)
 			}
 		})
@@ -110,7 +111,7 @@ func TestTermsOfABuild(t *testing.T) {
 		{policy.Terms{Strict: true}, "refused", "policy.strict", 403},
 		{policy.Terms{Offline: true}, "error", "offline", 502},
 	} {
-		g := newRig(t, network{"far.example:443": h.at()}, func(o *Options) {
+		g := newRig(t, network{"far.example:443": h.at()}, func(o *options) {
 			o.Respond.Terms = func(build string) policy.Terms {
 				if build != "ab12" {
 					return policy.Terms{}
@@ -161,7 +162,7 @@ func TestIdleTunnelEnds(t *testing.T) {
 		}
 		_, _ = c.Read(make([]byte, 1)) // until the tunnel ends
 	})
-	g := newRig(t, network{"far.example:443": h.at()}, func(o *Options) { o.IdleTimeout = limit })
+	g := newRig(t, network{"far.example:443": h.at()}, func(o *options) { o.IdleTimeout = limit })
 	began := time.Now()
 	_, r, _ := g.connect(t, "far.example:443", "")
 	got, err := io.ReadAll(r)
@@ -171,7 +172,7 @@ func TestIdleTunnelEnds(t *testing.T) {
 	if took := time.Since(began); took < 3*limit-limit/2 {
 		t.Errorf("ended after %v", took)
 	}
-	if l := g.receipts.next(t); l.Error != errIdle.Error() {
+	if l := g.receipts.next(t); l.Error != "idle for too long" {
 		t.Errorf("receipt line %+v", l)
 	}
 }
@@ -186,7 +187,7 @@ func TestShutdownEndsTunnels(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := g.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := g.Conduit.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	if _, err := r.ReadByte(); err == nil {
@@ -195,44 +196,4 @@ func TestShutdownEndsTunnels(t *testing.T) {
 	if l := g.receipts.next(t); l.Outcome != "bypass" {
 		t.Errorf("receipt line %+v", l)
 	}
-}
-
-func BenchmarkTunnel(b *testing.B) {
-	e, other := pipe(b), pipe(b)
-	go func() { _, _ = move(other[0], e[1], newWatch(time.Hour, func() {})) }()
-	const size = 1 << 20
-	go func() {
-		buf := make([]byte, size)
-		for {
-			if _, err := e[0].Write(buf); err != nil {
-				return
-			}
-		}
-	}()
-	b.SetBytes(size)
-	buf := make([]byte, size)
-	for b.Loop() {
-		if _, err := io.ReadFull(other[1], buf); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// pipe returns the two ends of a TCP connection.
-func pipe(tb testing.TB) [2]net.Conn {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	a, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	b, err := l.Accept()
-	if err := errors.Join(err, l.Close()); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = a.Close(); _ = b.Close() })
-	return [2]net.Conn{a, b}
 }

@@ -1,4 +1,4 @@
-package forward
+package ingress
 
 import (
 	"context"
@@ -32,13 +32,14 @@ func (e ends) breakOff() {
 	reset(e.far)
 }
 
-// tunnel moves bytes between client and host until both directions have ended, closes the
-// host's connection, and records what went through. The caller closes the client's.
-func (p *Proxy) tunnel(ctx context.Context, e ends, v visit) {
-	p.Metrics.Tunnel(metrics.TunnelOpened)
-	release := p.keep(e.far)
+// Tunnel moves bytes between client and host until both directions have ended, closes the
+// host's connection, and records what went through. The caller releases the client's.
+func (c *Conduit) Tunnel(ctx context.Context, near *Taken, far net.Conn, v Visit) {
+	e := ends{near, far}
+	c.Metrics.Tunnel(metrics.TunnelOpened)
+	release := c.keep(e.far)
 	defer release()
-	idle := newWatch(p.IdleTimeout, e.breakOff)
+	idle := newWatch(c.IdleTimeout, e.breakOff)
 	var sent, received int64
 	var errs [2]error
 	var both sync.WaitGroup
@@ -49,11 +50,11 @@ func (p *Proxy) tunnel(ctx context.Context, e ends, v visit) {
 	if idle.end() {
 		err = errIdle
 	}
-	p.Metrics.TunnelClosed(received, sent)
-	l := p.line(v, engine.Bypass, err)
+	c.Metrics.TunnelClosed(received, sent)
+	l := c.line(v, engine.Bypass, err)
 	l.Bytes, l.Upstream, l.Note = received, received, "tunnelled unseen"
-	p.Receipts.Append(l)
-	p.log(ctx, v, l)
+	c.Receipts.Append(l)
+	c.log(ctx, v, l)
 }
 
 // cause returns the error that ended a tunnel: breaking it off makes another of it.
@@ -103,15 +104,15 @@ func (w *watch) end() bool {
 
 // keep notes that far is open, so that Shutdown can close it, and returns the function
 // that closes it.
-func (p *Proxy) keep(far net.Conn) func() {
-	p.mu.Lock()
-	p.conns[far] = struct{}{}
-	p.mu.Unlock()
+func (c *Conduit) keep(far net.Conn) func() {
+	c.mu.Lock()
+	c.conns[far] = struct{}{}
+	c.mu.Unlock()
 	return func() {
 		_ = far.Close() // all that mattered was moved
-		p.mu.Lock()
-		delete(p.conns, far)
-		p.mu.Unlock()
+		c.mu.Lock()
+		delete(c.conns, far)
+		c.mu.Unlock()
 	}
 }
 
@@ -142,15 +143,8 @@ func move(dst, src net.Conn, w *watch) (int64, error) {
 // bare returns the connection itself if nothing is left that was read ahead of it: the
 // kernel can move bytes between two TCP connections, but not out of a wrapper.
 func bare(c net.Conn) io.Reader {
-	switch t := c.(type) {
-	case *opened:
-		if t.begun {
-			return bare(t.Conn)
-		}
-	case *taken:
-		if t.ahead == nil {
-			return t.Conn
-		}
+	if t, ok := c.(*Taken); ok && len(t.ahead) == 0 {
+		return t.Conn
 	}
 	return c
 }
@@ -165,35 +159,27 @@ func endOrBreak(dst net.Conn, e ends, err error) {
 	_ = h.CloseWrite() // a connection that has failed shows it to the other direction
 }
 
-// reset closes a connection with a TCP reset.
-func reset(c net.Conn) {
-	if t, ok := tcp(c).(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // on failure the close below still ends it
-	}
-	_ = c.Close()
-}
-
-// tcp returns the connection below those of this package.
+// tcp returns the connection below a taken one.
 func tcp(c net.Conn) net.Conn {
 	switch t := c.(type) {
 	case *opened:
-		return tcp(t.Conn)
-	case *taken:
+		return t.Conn
+	case *Taken:
 		return t.Conn
 	}
 	return c
 }
 
 // log writes the one record of a tunnel.
-func (p *Proxy) log(ctx context.Context, v visit, l receipt.Line) {
+func (c *Conduit) log(ctx context.Context, v Visit, l receipt.Line) {
 	level := slog.LevelInfo
 	if l.Outcome != string(engine.Bypass) {
 		level = slog.LevelWarn
 	}
-	attrs := []slog.Attr{slog.String("build", v.build), slog.String("ecosystem", l.Ecosystem), slog.String("resource", l.URL),
+	attrs := []slog.Attr{slog.String("build", v.Build), slog.String("ecosystem", l.Ecosystem), slog.String("resource", l.URL),
 		slog.String("outcome", l.Outcome), slog.Int64("bytes", l.Bytes)}
 	if l.Error != "" {
 		attrs = append(attrs, slog.String("err", l.Error))
 	}
-	p.Log.LogAttrs(ctx, level, "served", attrs...)
+	c.Log.LogAttrs(ctx, level, "served", attrs...)
 }
