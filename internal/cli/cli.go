@@ -95,7 +95,7 @@ func (a *app) root() *cobra.Command {
 		a.up(), a.down(), a.status(), a.serve(),
 		a.build(), a.exec(), a.receipt(),
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
-		a.ca(), a.configuration(), a.dns(), a.version(), a.healthcheck(),
+		a.ca(), a.image(), a.configuration(), a.dns(), a.version(), a.healthcheck(),
 	)
 	root.Version = a.Version
 	root.SetVersionTemplate("sutler {{.Version}}\n")
