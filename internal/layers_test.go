@@ -50,13 +50,14 @@ var layers = map[string]string{
 	"control":       "digest ecosystem index receipt gc",
 	"frontend":      "",
 	"builder":       "digest ecosystem frontend",
+	"doctor":        "config control builder ecosystem ecosystem/all",
 	"pty":           "",
 	"edit":          "",
 	"attach/tools":  "edit",
 	"settings":      "ecosystem",
 	"ociruntime":    "", // standard library only: it starts with every container
 	"ociruntime/*":  "ociruntime",
-	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
+	"cli":           "daemon config control builder doctor settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }

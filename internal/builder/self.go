@@ -193,6 +193,20 @@ type Loader struct {
 	has []string
 	// arch prints the engine's architecture. Nil if it does not say.
 	arch []string
+
+	// Run runs a program with this standard input and returns what it prints. If nil, it
+	// is run as usual.
+	Run func(ctx context.Context, stdin io.Reader, name string, args ...string) ([]byte, error)
+}
+
+// run runs a program and returns what it prints, without white space around it.
+func (l Loader) run(ctx context.Context, stdin io.Reader, command ...string) (string, error) {
+	run := l.Run
+	if run == nil {
+		run = Command
+	}
+	out, err := run(ctx, stdin, command[0], command[1:]...)
+	return strings.TrimSpace(string(out)), err
 }
 
 // Loaders returns the engines that images can be loaded into, by the names of their
@@ -213,7 +227,7 @@ func (l Loader) Available(ctx context.Context) error {
 	if ask == nil {
 		ask = []string{l.load[0], "version"}
 	}
-	_, err := output(exec.CommandContext(ctx, ask[0], ask[1:]...))
+	_, err := l.run(ctx, nil, ask...)
 	return err
 }
 
@@ -222,7 +236,7 @@ func (l Loader) Has(ctx context.Context, s *Self) bool {
 	if l.has == nil {
 		return false
 	}
-	out, err := output(exec.CommandContext(ctx, l.has[0], slices.Concat(l.has[1:], []string{s.Ref})...))
+	out, err := l.run(ctx, nil, slices.Concat(l.has, []string{s.Ref})...)
 	if err == nil && !strings.HasPrefix(out, "sha256:") {
 		out = "sha256:" + out // podman
 	}
@@ -233,7 +247,7 @@ func (l Loader) Has(ctx context.Context, s *Self) bool {
 // if the engine could not run it.
 func (l Loader) Load(ctx context.Context, s *Self) error {
 	if l.arch != nil {
-		arch, err := output(exec.CommandContext(ctx, l.arch[0], l.arch[1:]...))
+		arch, err := l.run(ctx, nil, l.arch...)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrNoEngine, err)
 		}
@@ -243,22 +257,25 @@ func (l Loader) Load(ctx context.Context, s *Self) error {
 	}
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(s.Write(w)) }()
-	cmd := exec.CommandContext(ctx, l.load[0], l.load[1:]...)
-	cmd.Stdin = r
-	_, err := output(cmd)
+	_, err := l.run(ctx, r, l.load...)
 	_ = r.Close() // ends the writer, should the client not have read all
 	return err
 }
 
-// output runs a command and returns what it prints; the error holds the last line of what
-// it complained of.
-func output(cmd *exec.Cmd) (string, error) {
+// Command runs a program with this standard input and returns what it prints. The error
+// holds the last line of what it complained of.
+func Command(ctx context.Context, stdin io.Reader, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
 	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	cmd.Stdin, cmd.Stderr = stdin, &stderr
+	cmd.WaitDelay = stopDelay
 	out, err := cmd.Output()
-	if err != nil {
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[:min(2, len(cmd.Args))], " "), err, lines[len(lines)-1])
+	if err == nil {
+		return out, nil
 	}
-	return strings.TrimSpace(string(out)), nil
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+	return out, fmt.Errorf("%s: %w: %s", strings.Join(append([]string{name}, args[:min(1, len(args))]...), " "), err, lines[len(lines)-1])
 }

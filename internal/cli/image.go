@@ -60,6 +60,9 @@ type selfResult struct {
 }
 
 func (a *app) loadSelf(ctx context.Context, f selfFlags) error {
+	if !slices.Contains([]string{"auto", "docker", "podman", "containerd"}, f.engine) {
+		return usage(fmt.Errorf("--engine %q: there are auto, docker, podman and containerd", f.engine))
+	}
 	s, err := a.self(f.program, f.tag)
 	if err != nil {
 		return err
@@ -105,11 +108,7 @@ func (a *app) self(program, tag string) (*builder.Self, error) {
 func loaderOf(ctx context.Context, f selfFlags) (builder.Loader, error) {
 	all := builder.Loaders(f.namespace)
 	if f.engine != "auto" {
-		i := slices.IndexFunc(all, func(l builder.Loader) bool { return l.Name == f.engine })
-		if i < 0 {
-			return builder.Loader{}, usage(fmt.Errorf("--engine %q: there are auto, docker, podman and containerd", f.engine))
-		}
-		return all[i], nil
+		return all[slices.IndexFunc(all, func(l builder.Loader) bool { return l.Name == f.engine })], nil
 	}
 	var errs []error
 	for _, l := range all[:2] { // containerd has namespaces, which nobody chose
