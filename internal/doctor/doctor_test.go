@@ -125,9 +125,13 @@ var faults = []struct {
 	}, Warning, "another program", "attach dns"},
 	{"port53", "no proc", func(w *world) { delete(w.files, "proc/net/udp") }, Skipped, "/proc/net", ""},
 	{"leftovers", "attached and not running", func(w *world) {
-		w.files["state/attach/docker.json"] = &fstest.MapFile{Data: []byte("{}")}
+		w.files["state/attach/manifest.json"] = &fstest.MapFile{Data: []byte(`{"tools":{"docker":{"phase":"attached"}}}`)}
 		w.down = control.ErrNotRunning
 	}, Broken, "docker is attached", "sutler detach docker"},
+	{"leftovers", "half attached", func(w *world) {
+		w.files["state/attach/manifest.json"] = &fstest.MapFile{Data: []byte(`{"tools":{"pip":{"phase":"attaching"}}}`)}
+	}, Broken, "pip was broken off (attaching)", "sutler detach pip"},
+	{"leftovers", "damaged record", func(w *world) { w.files["state/attach/manifest.json"] = &fstest.MapFile{Data: []byte(`{`)} }, Skipped, "manifest.json", ""},
 	{"leftovers", "rules", func(w *world) {
 		w.says("nft list tables", "table ip filter\ntable inet sutler\n")
 		w.down = control.ErrNotRunning
@@ -234,6 +238,11 @@ func TestFixes(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.says("nft list tables", "table inet sutler\n")
+	w.files["proc/net/udp"].Data = []byte(udpTable("010011AC"))
+	w.status.Settings = map[string]string{"dns.listen": `["172.17.0.1:53"]`}
+	if found := w.of(t, "port53"); len(found) != 1 || found[0].Severity != OK {
+		t.Errorf("sutler's own resolver: %s", indent(found))
+	}
 	if found := w.of(t, "leftovers"); len(found) != 1 || found[0].Severity != OK {
 		t.Errorf("rules of a sutler that runs: %s", indent(found))
 	}

@@ -3,8 +3,10 @@ package doctor
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -28,7 +30,8 @@ func checkPort53(_ context.Context, x *exam) []Finding {
 	var out []Finding
 	for _, a := range taken {
 		bridge := a.IsUnspecified() || slices.Contains(bridgesOf(interfaces), a)
-		if !bridge || len(servers) == 0 && x.processes("sutler") {
+		own := x.up() && strings.Contains(x.status.Settings["dns.listen"], `"`+netip.AddrPortFrom(a, 53).String()+`"`)
+		if !bridge || own {
 			continue
 		}
 		who := "another program"
@@ -125,23 +128,52 @@ func (x *exam) processes(name string) bool {
 
 // checkLeftovers looks for what an earlier attach left although nothing stands behind it.
 func checkLeftovers(ctx context.Context, x *exam) []Finding {
-	manifests, err := x.Glob(filepath.Join(x.Config.Store.State, "attach", "*.json"))
+	phases, at, err := x.attached()
 	if err != nil {
 		return skipped("the records of attach: " + err.Error())
 	}
 	var out []Finding
-	if !x.up() {
-		for _, m := range manifests {
-			name := strings.TrimSuffix(filepath.Base(m), ".json")
-			out = append(out, Finding{Severity: Broken, Where: m, What: name + " is attached to a sutler that is not running",
+	for _, name := range slices.Sorted(maps.Keys(phases)) {
+		switch {
+		case phases[name] != "attached":
+			out = append(out, Finding{Severity: Broken, Where: at, What: fmt.Sprintf("a change of %s was broken off (%s)", name, phases[name]),
+				Fix: "undo it; `sutler attach " + name + "` does it again", Command: "sutler detach " + name})
+		case !x.up():
+			out = append(out, Finding{Severity: Broken, Where: at, What: name + " is attached to a sutler that is not running",
 				Fix: "start sutler, or undo it: sutler detach " + name, Command: "sutler up"})
 		}
 	}
-	out = append(out, x.tables(ctx, len(manifests) > 0)...)
+	out = append(out, x.tables(ctx, len(phases) > 0)...)
 	if len(out) > 0 {
 		return out
 	}
-	return ok(x.Config.Store.State, fmt.Sprintf("%d attached, nothing left over", len(manifests)))
+	return ok(x.Config.Store.State, fmt.Sprintf("%d attached, nothing left over", len(phases)))
+}
+
+// attached reads the records of what was attached: how far each tool is, by its name, and
+// the file that says so.
+func (x *exam) attached() (phases map[string]string, at string, err error) {
+	files, err := x.Glob(filepath.Join(x.Config.Store.State, "attach", "*.json"))
+	if err != nil {
+		return nil, "", err
+	}
+	phases = map[string]string{}
+	for _, f := range files {
+		text, err := x.ReadFile(f)
+		if err != nil {
+			return nil, "", err
+		}
+		var record struct {
+			Tools map[string]struct{ Phase string }
+		}
+		if err := json.Unmarshal(text, &record); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", f, err)
+		}
+		for name, t := range record.Tools {
+			phases[name], at = t.Phase, f
+		}
+	}
+	return phases, at, nil
 }
 
 // tables looks for rules of the packet filter that nobody refers to.

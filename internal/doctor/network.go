@@ -17,7 +17,8 @@ import (
 // containerWithin bounds a container from its start to its end.
 const containerWithin = probeWithin + 30*time.Second
 
-// spec says what to look at by an endpoint.
+// spec says what to look at by an endpoint. What is known not to answer this machine is
+// not asked for once more.
 func (x *exam) spec(endpoint string) Spec {
 	s := Spec{Endpoint: endpoint, Roots: x.status.CA.PEM}
 	if h := x.host("apt"); h != "" {
@@ -27,7 +28,7 @@ func (x *exam) spec(endpoint string) Spec {
 		s.TLS = h
 	}
 	for _, p := range x.Profiles {
-		if p.First != "" {
+		if answers, asked := x.origins[p.Name]; p.First != "" && (answers || !asked) {
 			s.Requests = append(s.Requests, Request{Ecosystem: p.Name, Path: p.First})
 		}
 	}
@@ -202,7 +203,7 @@ func (x *exam) diagnose(ctx context.Context, r Report, e engine, n network, at s
 	for _, q := range r.Requests {
 		if q.Kind == Fine {
 			asked++
-		} else if x.origins[q.Name] {
+		} else {
 			out = append(out, Finding{Severity: Warning, Where: where, What: fmt.Sprintf("%s: a container is not answered, this machine is: %s", q.Name, q.Error)})
 		}
 	}

@@ -86,17 +86,14 @@ func Probe(ctx context.Context, s Spec) Report {
 	if r.Connect.Kind == Fine {
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		defer client.CloseIdleConnections()
-		all.Go(func() { r.Ready = ask(ctx, client, http.MethodGet, "http://"+s.Endpoint+"/readyz") })
+		all.Go(func() { r.Ready = ask(ctx, client, "http://"+s.Endpoint+"/readyz") })
 		if s.TLS != "" {
 			all.Go(func() { r.TLS = handshake(ctx, s) })
 		}
 		r.Requests = make([]Result, len(s.Requests))
 		for i, q := range s.Requests {
 			all.Go(func() {
-				r.Requests[i] = ask(ctx, client, http.MethodHead, "http://"+s.Endpoint+q.Path)
-				if r.Requests[i].Kind == Failed { // why is in the body
-					r.Requests[i] = ask(ctx, client, http.MethodGet, "http://"+s.Endpoint+q.Path)
-				}
+				r.Requests[i] = ask(ctx, client, "http://"+s.Endpoint+q.Path)
 				r.Requests[i].Name = q.Ecosystem
 			})
 		}
@@ -123,11 +120,12 @@ func resolve(ctx context.Context, name string) Result {
 	return result(name, err)
 }
 
-// ask sends one request; an answer of whatever status is an answer.
-func ask(ctx context.Context, client *http.Client, method, url string) Result {
+// ask sends one request; an answer of whatever status is an answer. It is not HEAD because
+// the reason of a failure is in the body, of which only the beginning is read.
+func ask(ctx context.Context, client *http.Client, url string) Result {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return result(url, err)
 	}
