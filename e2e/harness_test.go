@@ -34,7 +34,9 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "sutler")
-		if out, err := exec.Command("go", "build", "-o", binary, "sutler/cmd/sutler").CombinedOutput(); err != nil {
+		build := exec.Command("go", "build", "-o", binary, "sutler/cmd/sutler")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make does: only then an image can be made of it
+		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1
 		}

@@ -50,6 +50,7 @@ var layers = map[string]string{
 	"control":       "digest ecosystem index receipt gc",
 	"frontend":      "",
 	"builder":       "digest ecosystem frontend",
+	"doctor":        "config control builder ecosystem ecosystem/all",
 	"pty":           "",
 	"edit":          "",
 	"attach/tools":  "edit",
@@ -57,7 +58,8 @@ var layers = map[string]string{
 	"ociruntime":    "", // standard library only: it starts with every container
 	"ociruntime/*":  "ociruntime",
 	"trust":         "",
-	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native trust",
+	"doctor":        "config control builder ecosystem ecosystem/all",
+	"cli":           "daemon config control builder doctor settings digest ecosystem index receipt ca ingress/native trust",
 	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ingress/intercept ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }

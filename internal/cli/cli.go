@@ -92,10 +92,10 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.config, "config", "", "read this configuration file and no other")
 	flags.StringVar(&a.socket, "socket", "", "control socket of the daemon")
 	root.AddCommand(
-		a.up(), a.down(), a.status(), a.serve(),
+		a.up(), a.down(), a.status(), a.doctor(), a.serve(),
 		a.build(), a.exec(), a.receipt(),
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
-		a.ca(), a.configuration(), a.dns(), a.version(), a.healthcheck(),
+		a.ca(), a.image(), a.configuration(), a.dns(), a.version(), a.healthcheck(), a.probe(),
 	)
 	root.Version = a.Version
 	root.SetVersionTemplate("sutler {{.Version}}\n")

@@ -19,6 +19,10 @@ type Profile struct {
 	// Mounts say where origins appear under the native endpoint, longest path first.
 	Mounts []Mount
 
+	// First is a path of the native endpoint that stands for the first request of a client:
+	// small, and always there. doctor asks for it. "" if there is none.
+	First string
+
 	// Env are the variables that make clients use the cache and trust its CA. Values may
 	// hold {proxy} (URL of the forward proxy), {native} (URL of the native endpoint, no
 	// slash at its end) and {dir} (directory of Files, no slash at its end).

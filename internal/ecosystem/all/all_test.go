@@ -84,3 +84,38 @@ func TestDistinct(t *testing.T) {
 		}
 	}
 }
+
+// TestFirst checks that what stands for the first request of a client is one that its
+// ecosystem knows.
+func TestFirst(t *testing.T) {
+	list := all.New(all.Options{})
+	n := 0
+	for _, e := range list {
+		p := e.Profile()
+		if p.First == "" {
+			continue
+		}
+		n++
+		found := false
+		for _, m := range p.Mounts {
+			u, ok := m.URL(p.First, "")
+			if !ok || found {
+				continue
+			}
+			found = true
+			if got := classify(t, list, u.String(), "http://cache.example"); got != p.Name {
+				t.Errorf("%s: %s is of %q", p.Name, u, got)
+			}
+			_, err := e.Classify(ecosystem.Request{Method: "HEAD", URL: u, Base: "http://cache.example"})
+			if err != nil && !errors.Is(err, ecosystem.ErrBypass) {
+				t.Errorf("%s: HEAD %s: %v", p.Name, u, err)
+			}
+		}
+		if !found {
+			t.Errorf("%s: %s is under no mount of it", p.Name, p.First)
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d ecosystems have a first request", n)
+	}
+}

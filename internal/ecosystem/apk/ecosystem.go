@@ -63,6 +63,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Title:    "apk (Alpine, Wolfi, OpenWrt)",
 		Hosts:    append(publicHosts(), e.names...),
 		Mounts:   []ecosystem.Mount{{Path: "/apk/{host}/", Origin: "http://{host}/"}},
+		First:    "/apk/" + publicHosts()[0] + "/alpine/latest-stable/main/x86_64/APKINDEX.tar.gz",
 		Verified: "signature of the index → digest of a package's control member (its SHA-1, looked through for collisions) or tree → SHA-256 of its data",
 		Unsupported: []string{
 			"an index signed by no known key counts as vouched for by TLS; over plain HTTP it is unvouched, and refused under strict policy",

@@ -45,6 +45,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Mounts:   []ecosystem.Mount{{Path: "/apt/{host}/", Origin: "http://{host}/"}},
 		Env:      []ecosystem.Setting{{Name: "APT_CONFIG", Value: "{dir}/apt.conf"}},
 		Files:    []ecosystem.File{{Name: "apt.conf", Content: configuration}},
+		First:    "/apt/" + publicHosts()[0] + "/debian/dists/stable/InRelease",
 		Verified: "OpenPGP signature of the release → SHA-256 of its indexes → SHA-256 of packages and sources",
 		Clients:  []string{"apt-get 2.6", "debootstrap"},
 		Unsupported: []string{

@@ -75,6 +75,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 			// cargo 1.68 and 1.69 read the index from git unless told otherwise.
 			{Name: "CARGO_REGISTRIES_CRATES_IO_PROTOCOL", Value: "sparse"},
 		},
+		First:    "/cargo/config.json",
 		Verified: "crates by the SHA-256 in the index file of their registry; index files by TLS",
 		Clients:  []string{"cargo 1.96"},
 		Unsupported: []string{

@@ -42,6 +42,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Mounts:   []ecosystem.Mount{{Path: "/composer/", Origin: "https://" + hosts[0] + "/"}},
 		Clients:  []string{"composer 2.5"},
 		Env:      []ecosystem.Setting{{Name: "COMPOSER_CAFILE", Value: "{dir}/ca.pem"}},
+		First:    "/composer/packages.json",
 		Verified: "metadata by TLS; dist archives by nothing but their commit, and pinned to the first download",
 		Unsupported: []string{
 			"at the native endpoint dist archives are fetched from the hosts that the metadata names",

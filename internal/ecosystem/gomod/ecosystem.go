@@ -122,6 +122,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		// Env is empty: the go command heeds the proxy variables and SSL_CERT_FILE, and
 		// GOPROXY, GOPRIVATE and GONOSUMDB are the user's decisions.
 		Clients:  []string{"go 1.19", "go 1.26"},
+		First:    "/go/golang.org/x/mod/@v/list",
 		Verified: ".zip and .mod by the h1 hashes of the checksum database, whose signature and proof of inclusion are checked; files of private proxies are pinned to the first download",
 		Unsupported: []string{
 			"modules fetched from version control (GOPROXY=direct, GOPRIVATE) go past the cache",

@@ -42,6 +42,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Hosts:    hosts,
 		Mounts:   []ecosystem.Mount{{Path: "/hex/", Origin: "https://" + hosts[0] + "/"}},
 		Env:      []ecosystem.Setting{{Name: "HEX_CACERTS_PATH", Value: "{dir}/ca.pem"}},
+		First:    "/hex/packages/jason",
 		Verified: "tarballs by the SHA-256 in the package's list of releases; that by the signature of the public repository, elsewhere by TLS",
 		Unsupported: []string{
 			"the API on its own host, for publishing and searching, is not intercepted",

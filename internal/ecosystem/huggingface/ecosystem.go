@@ -41,6 +41,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Mounts: []ecosystem.Mount{{Path: "/huggingface/", Origin: "https://" + hosts[0] + "/"}},
 		// The chunked protocol goes past the cache, and the bytes are the same.
 		Env:      []ecosystem.Setting{{Name: "HF_HUB_DISABLE_XET", Value: "1"}},
+		First:    "/huggingface/gpt2/resolve/main/config.json",
 		Verified: "large files by the SHA-256 that the list of their revision states, which TLS vouches for; small ones by TLS",
 		Unsupported: []string{
 			"git, the tree and search of the API are passed through",

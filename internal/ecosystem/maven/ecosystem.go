@@ -118,6 +118,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 			{Name: "SUTLER_MAVEN_SETTINGS", Value: "{dir}/maven-settings.xml"},
 		},
 		Files:    []ecosystem.File{{Name: "maven-settings.xml", Content: settingsFile}},
+		First:    "/maven/junit/junit/maven-metadata.xml",
 		Verified: "artifacts by the SHA-256 or SHA-512 beside them or in a Gradle module file; a SHA-1 must match but verifies nothing; lists of versions by TLS",
 		Clients:  []string{"Maven 3.8"},
 		Unsupported: []string{

@@ -84,6 +84,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 			{Name: "YARN_HTTP_PROXY", Value: "{proxy}"},
 			{Name: "YARN_HTTPS_PROXY", Value: "{proxy}"},
 		},
+		First:    "/npm/left-pad",
 		Verified: "tarballs by the integrity that the packument states; packuments by the registry's signatures, if all versions have one, else by TLS",
 		Clients:  []string{"npm 9, 10, 11", "pnpm 9", "yarn 1.22"},
 		Unsupported: []string{

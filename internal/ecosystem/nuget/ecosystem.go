@@ -39,6 +39,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Title:    "NuGet (dotnet)",
 		Hosts:    hosts,
 		Mounts:   []ecosystem.Mount{{Path: "/nuget/", Origin: "https://" + hosts[0] + "/"}},
+		First:    "/nuget/v3/index.json",
 		Verified: "packages of the public feed by the SHA-512 in its catalog, which TLS vouches for; others by nothing, and pinned to the first download",
 		Unsupported: []string{
 			"searches, compressed registrations, vulnerabilities and feeds of version 2 are passed through",

@@ -56,6 +56,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Mounts: []ecosystem.Mount{{
 			Path: "/v2/", Origin: "https://" + hub + "/v2/", Resolve: resolve,
 		}},
+		First:    "/v2/library/hello-world/manifests/latest",
 		Verified: "manifests, configurations and layers by the digest in the request and by the manifest that names them; tags by TLS, and by the digest that the registry states with them",
 		Clients:  []string{"skopeo 1.9", "buildah 1.28", "podman 4.3", "containerd 1.6"},
 		Unsupported: []string{

@@ -40,6 +40,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Title:    "pub (Dart, Flutter)",
 		Hosts:    hosts,
 		Mounts:   []ecosystem.Mount{{Path: "/pub/", Origin: "https://" + hosts[0] + "/"}},
+		First:    "/pub/api/packages/path",
 		Verified: "archives by the SHA-256 in the list of versions; that by TLS",
 		Unsupported: []string{
 			"Dart has no variable for a CA: it must be among the system's, or the native endpoint be used",

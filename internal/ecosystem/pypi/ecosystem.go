@@ -73,6 +73,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Name:  Name,
 		Title: "PyPI (pip, uv, poetry, pdm)",
 		// No Env: the variables for CA bundles that pip, poetry and uv read are those of many clients.
+		First:    "/pypi/simple/six/",
 		Verified: "wheels, source archives and metadata files by the digests that the project page states; pages by TLS",
 		Clients:  []string{"pip 23.0, 25.1"},
 		Unsupported: []string{

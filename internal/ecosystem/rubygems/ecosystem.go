@@ -79,6 +79,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 			// variable goes before it.
 			{Name: "BUNDLE_SSL_CA_CERT", Value: "{dir}/ca.pem"},
 		},
+		First:    "/gems/info/rake",
 		Verified: "gems by the SHA-256 in the info file of their server, whatever index the client read; info files by TLS",
 		Clients:  []string{"Bundler 2.3", "gem 3.3"},
 		Unsupported: []string{

@@ -1,0 +1,222 @@
+package doctor
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Limits of a probe: all of it must end well before the container's client gives up.
+const (
+	dialWithin    = 4 * time.Second
+	resolveWithin = 6 * time.Second
+	answerWithin  = 20 * time.Second
+	probeWithin   = 30 * time.Second
+)
+
+// A Spec says what a probe looks at. It goes into a container by standard input.
+type Spec struct {
+	Endpoint string    `json:"endpoint"` // host:port of sutler, as it is reached from there
+	Names    []string  `json:"names,omitempty"`
+	TLS      string    `json:"tls,omitempty"`   // host to open TLS to through the proxy; "" for none
+	Roots    string    `json:"roots,omitempty"` // PEM: what build steps are told to trust
+	Requests []Request `json:"requests,omitempty"`
+}
+
+// A Request is the first thing that a client of an ecosystem asks for.
+type Request struct {
+	Ecosystem string `json:"ecosystem"`
+	Path      string `json:"path"` // at the native endpoint
+}
+
+// A Report is what a probe saw.
+type Report struct {
+	Connect  Result   `json:"connect"`
+	Ready    Result   `json:"ready"`
+	Names    []Result `json:"names,omitempty"`
+	TLS      Result   `json:"tls"`
+	Requests []Result `json:"requests,omitempty"`
+	Resolver []string `json:"resolver,omitempty"` // nameservers of /etc/resolv.conf
+}
+
+// A Result is how one thing went. Its zero value means that it was not tried.
+type Result struct {
+	Name   string `json:"name,omitempty"`
+	Kind   Kind   `json:"kind,omitempty"`
+	Status int    `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// A Kind sorts the ways in which things go wrong.
+type Kind string
+
+// The kinds of results.
+const (
+	Fine       Kind = "fine"
+	TimedOut   Kind = "timeout"    // nothing came back: packets are dropped
+	Closed     Kind = "refused"    // nobody listens
+	Forbidden  Kind = "prohibited" // a firewall says so, or there is no route
+	Unresolved Kind = "unresolved" // no such name
+	Distrusted Kind = "distrusted" // a certificate by somebody else
+	Failed     Kind = "failed"
+)
+
+// Probe looks at sutler and at the network from where it runs. It uses no proxy of the
+// environment.
+func Probe(ctx context.Context, s Spec) Report {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	r := Report{Connect: connect(ctx, s.Endpoint), Resolver: resolvers()}
+	var all sync.WaitGroup
+	r.Names = make([]Result, len(s.Names))
+	for i, name := range s.Names {
+		all.Go(func() { r.Names[i] = resolve(ctx, name) })
+	}
+	if r.Connect.Kind == Fine {
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		defer client.CloseIdleConnections()
+		all.Go(func() { r.Ready = ask(ctx, client, "http://"+s.Endpoint+"/readyz") })
+		if s.TLS != "" {
+			all.Go(func() { r.TLS = handshake(ctx, s) })
+		}
+		r.Requests = make([]Result, len(s.Requests))
+		for i, q := range s.Requests {
+			all.Go(func() {
+				r.Requests[i] = ask(ctx, client, "http://"+s.Endpoint+q.Path)
+				r.Requests[i].Name = q.Ecosystem
+			})
+		}
+	}
+	all.Wait()
+	return r
+}
+
+func connect(ctx context.Context, address string) Result {
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err == nil {
+		err = c.Close()
+	}
+	return result(address, err)
+}
+
+func resolve(ctx context.Context, name string) Result {
+	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
+	defer cancel()
+	_, err := net.DefaultResolver.LookupHost(ctx, name)
+	return result(name, err)
+}
+
+// ask sends one request; an answer of whatever status is an answer. It is not HEAD because
+// the reason of a failure is in the body, of which only the beginning is read.
+func ask(ctx context.Context, client *http.Client, url string) Result {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return result(url, err)
+	}
+	req.Header.Set("User-Agent", "sutler-doctor")
+	resp, err := client.Do(req)
+	if err != nil {
+		return result(url, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // only read from
+	r := Result{Name: url, Kind: Fine, Status: resp.StatusCode}
+	if resp.StatusCode >= http.StatusInternalServerError {
+		r.Kind = Failed
+		r.Error = resp.Status
+		if text, err := io.ReadAll(io.LimitReader(resp.Body, 300)); err == nil && len(text) > 0 {
+			r.Error += ": " + strings.TrimSpace(string(text))
+		}
+	}
+	return r
+}
+
+// handshake opens TLS to a host through the proxy, trusting what build steps trust.
+func handshake(ctx context.Context, s Spec) Result {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", s.Endpoint)
+	if err != nil {
+		return result(s.TLS, err)
+	}
+	defer func() { _ = c.Close() }() // nothing was written that counts
+	if end, ok := ctx.Deadline(); ok {
+		if err := c.SetDeadline(end); err != nil {
+			return result(s.TLS, err)
+		}
+	}
+	if _, err := fmt.Fprintf(c, "CONNECT %s:443 HTTP/1.1\r\nHost: %s:443\r\nUser-Agent: sutler-doctor\r\n\r\n", s.TLS, s.TLS); err != nil {
+		return result(s.TLS, err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return result(s.TLS, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return Result{Name: s.TLS, Kind: Failed, Status: resp.StatusCode, Error: "the proxy says " + resp.Status}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(s.Roots))
+	t := tls.Client(c, &tls.Config{RootCAs: roots, ServerName: s.TLS, MinVersion: tls.VersionTLS12})
+	return result(s.TLS, t.HandshakeContext(ctx))
+}
+
+// result sorts an error.
+func result(name string, err error) Result {
+	if err == nil {
+		return Result{Name: name, Kind: Fine}
+	}
+	return Result{Name: name, Kind: kindOf(err), Error: err.Error()}
+}
+
+func kindOf(err error) Kind {
+	var name *net.DNSError
+	var timeout net.Error
+	var unknown x509.UnknownAuthorityError
+	var wrong x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown), errors.As(err, &wrong), errors.As(err, &invalid):
+		return Distrusted
+	case errors.As(err, &name) && name.IsNotFound:
+		return Unresolved
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return TimedOut
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Closed
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return Forbidden
+	}
+	return Failed
+}
+
+// resolvers returns the nameservers that programs here ask.
+func resolvers() []string {
+	text, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
+			out = append(out, f[1])
+		}
+	}
+	return out
+}
