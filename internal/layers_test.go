@@ -50,7 +50,6 @@ var layers = map[string]string{
 	"control":       "digest ecosystem index receipt gc",
 	"frontend":      "",
 	"builder":       "digest ecosystem frontend",
-	"doctor":        "config control builder ecosystem ecosystem/all",
 	"pty":           "",
 	"edit":          "",
 	"attach/tools":  "edit",
