@@ -53,7 +53,8 @@ var layers = map[string]string{
 	"settings":      "ecosystem",
 	"edit":          "",
 	"attach/tools":  "edit",
-	"cli":           "daemon config control builder settings digest ecosystem index receipt ca ingress/native",
+	"attach":        "edit attach/tools",
+	"cli":           "daemon config control attach builder settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }

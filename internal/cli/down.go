@@ -22,11 +22,15 @@ const stopWithin = 45 * time.Second
 
 // down returns the command that stops the daemon.
 func (a *app) down() *cobra.Command {
-	var purge, dryRun bool
+	var purge, dryRun, keep bool
+	var f attachFlags
 	c := &cobra.Command{
 		Use:   "down",
-		Short: "stop sutler; running answers are finished first",
-		Args:  cobra.NoArgs,
+		Short: "detach everything, restore what was changed, and stop sutler",
+		Long: `down takes sutler's settings out of everything that was attached, also after a crash, and
+then stops sutler; running answers are finished first. What cannot be taken out by itself
+is shown, and sutler goes on running.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := a.load(nil)
 			if err != nil {
@@ -34,6 +38,10 @@ func (a *app) down() *cobra.Command {
 			}
 			client, err := a.client()
 			if err != nil {
+				return err
+			}
+			f.dryRun = dryRun
+			if _, err := a.detachNamed(c.Context(), l.Config, nil, f); err != nil || keep {
 				return err
 			}
 			if err := a.stop(c.Context(), client, dryRun); err != nil {
@@ -46,6 +54,8 @@ func (a *app) down() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&purge, "purge", false, "also delete everything that sutler stored: files, index, receipts, CA")
+	c.Flags().BoolVar(&keep, "keep-running", false, "detach only")
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "agree to a restart of what is detached, where a reload is not enough")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
 	return c
 }
@@ -103,7 +113,7 @@ func (a *app) removeData(c config.Config, dryRun bool) error {
 	var errs []error
 	for dir, names := range map[string][]string{
 		c.Store.Dir:   {"blobs", "tmp", "quarantine", "synced", "lock", "format"},
-		c.Store.State: {"index.db*", "receipts.db*", "order.gc*", "ca", logName, logName + ".1", "run"},
+		c.Store.State: {"index.db*", "receipts.db*", "order.gc*", "ca", "attach", logName, logName + ".1", "run"},
 	} {
 		for _, name := range names {
 			paths, err := filepath.Glob(filepath.Join(dir, name))
