@@ -153,6 +153,9 @@ func (a *Attacher) changes(m *manifest, tool string, p Plan) ([]Change, error) {
 // without returns the file as it is without the settings of a tool; nil for no file. What
 // nobody else has touched since becomes what it was, byte for byte.
 func (f *fileState) without(tool string, now []byte) ([]byte, error) {
+	if p := f.Pending; p != nil && p.Via == digestOf(now) {
+		return p.Target, nil
+	}
 	e := f.edit(tool)
 	if e == nil || now == nil {
 		return now, nil
@@ -178,6 +181,7 @@ type attempt struct {
 	plan     Plan
 	store    *store
 	manifest *manifest
+	active   bool // the tool has read the files by a reload
 }
 
 // do announces, writes, activates and checks. What fails is rolled back.
@@ -230,7 +234,7 @@ func (r *attempt) announce(out *Outcome) error {
 // announce notes a write that is to follow.
 func (f *fileState) announce(tool string, c Change) {
 	before := digestOf(c.Before)
-	f.Foreign = f.Foreign || before != f.Written
+	f.Foreign = f.Foreign || before != f.Written && (f.Pending == nil || before != f.Pending.Via)
 	previous := f.edit(tool)
 	f.Pending = &pending{Tool: tool, Before: before, After: digestOf(c.After), Remove: c.edit == nil, Previous: previous}
 	f.Written = digestOf(c.After)
@@ -260,6 +264,7 @@ func (r *attempt) bring(ctx context.Context, out *Outcome, before []string) ([]s
 	if err != nil {
 		return notes, err
 	}
+	r.active = out.Did == Reload && len(notes) == 0
 	if len(notes) > 0 || out.Did == Nothing {
 		return notes, nil // it does not run, or reads its files each time
 	}
@@ -308,7 +313,7 @@ func (r *attempt) rollback(ctx context.Context, out Outcome, old *toolState, ref
 	name := r.tool.Name()
 	var errs []error
 	for _, c := range slices.Backward(out.Changes) {
-		errs = append(errs, r.putBack(c))
+		errs = append(errs, r.putBack(ctx, c))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return errors.Join(err, r.store.write(r.manifest))
@@ -327,7 +332,7 @@ func (r *attempt) rollback(ctx context.Context, out Outcome, old *toolState, ref
 }
 
 // putBack undoes one change.
-func (r *attempt) putBack(c Change) error {
+func (r *attempt) putBack(ctx context.Context, c Change) error {
 	now, err := r.Machine.read(c.Path)
 	if err != nil {
 		return err
@@ -336,6 +341,12 @@ func (r *attempt) putBack(c Change) error {
 	switch digestOf(now.data()) {
 	case digestOf(c.Before): // never written
 	case digestOf(c.After):
+		if r.active {
+			back := Change{Path: c.Path, Before: c.After, After: c.Before}
+			if _, err := r.between(ctx, r.tool, r.store, r.manifest, back); err != nil {
+				return err
+			}
+		}
 		if err := r.Machine.write(c.Path, c.Before); err != nil {
 			return err
 		}
@@ -362,6 +373,32 @@ func (r *attempt) putBack(c Change) error {
 		st.Edits = append(st.Edits, previous.Previous)
 	}
 	return nil
+}
+
+// between has a tool read the file that it has to on the way to another, which is left
+// there: what it is to hold then is in the manifest before. It returns the rest of the way.
+func (a *Attacher) between(ctx context.Context, t Tool, s *store, m *manifest, c Change) (Change, error) {
+	forgetful, ok := t.(Forgetful)
+	st := m.file(c.Path)
+	if !ok || st == nil || st.Pending == nil {
+		return c, nil
+	}
+	via := forgetful.Between(c.Path, c.Before, c.After)
+	if via == nil {
+		return c, nil
+	}
+	st.Pending.Via, st.Pending.Target = digestOf(via), c.After
+	if err := s.write(m); err != nil {
+		return c, err
+	}
+	step := c
+	step.After = via
+	if err := a.Machine.put(m, step); err != nil {
+		return c, err
+	}
+	c.Before = via
+	_, err := t.Activate(ctx, Reload)
+	return c, err
 }
 
 // settleAll forgets the pending writes of a tool, which are done.

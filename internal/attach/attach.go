@@ -98,6 +98,13 @@ type Tool interface {
 	Tidy(ctx context.Context)
 }
 
+// A Forgetful is a Tool that keeps, after a reload, a setting that is no longer in its file.
+type Forgetful interface {
+	// Between returns a file that has to be read on the way from before to after so that
+	// nothing of before is kept; nil if none has to.
+	Between(path string, before, after []byte) []byte
+}
+
 // A Change is a file before and after.
 type Change struct {
 	Path          string

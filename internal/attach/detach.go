@@ -108,12 +108,18 @@ func (a *Attacher) take(ctx context.Context, t Tool, s *store, m *manifest, out 
 	for _, c := range out.Changes {
 		m.file(c.Path).announce(t.Name(), c)
 	}
-	if err := s.write(m); err != nil {
+	err := s.write(m)
+	if err != nil {
 		return err
 	}
 	for _, c := range out.Changes {
 		if c.same() {
 			continue
+		}
+		if out.Did == Reload {
+			if c, err = a.between(ctx, t, s, m, c); err != nil {
+				return fmt.Errorf("%s: %w; try again: sutler detach %s", t.Name(), err, t.Name())
+			}
 		}
 		if err := a.Machine.put(m, c); err != nil {
 			return fmt.Errorf("%s: %w", t.Name(), err)

@@ -2,6 +2,7 @@ package attach
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -46,7 +47,10 @@ func Dockers(m Machine, restart string) []Tool {
 	return append(out, &Docker{Machine: m, RestartCommand: restart, kind: system, dns: true})
 }
 
-var _ Tool = (*Docker)(nil)
+var (
+	_ Tool      = (*Docker)(nil)
+	_ Forgetful = (*Docker)(nil)
+)
 
 // Name implements Tool.
 func (d *Docker) Name() string {
@@ -347,6 +351,35 @@ func (d *Docker) Activate(ctx context.Context, need Need) ([]string, error) {
 		return nil, err
 	}
 	return nil, e.awaitBack(ctx)
+}
+
+// Between implements Forgetful: docker keeps a setting that a reloaded file does not have.
+func (d *Docker) Between(path string, before, after []byte) []byte {
+	if d.kind == boot2docker || filepath.Ext(path) != ".json" {
+		return nil
+	}
+	had, has := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	if json.Unmarshal(before, &had) != nil || after != nil && json.Unmarshal(after, &has) != nil {
+		return nil
+	}
+	var keys []edit.Key
+	for _, k := range []edit.Key{
+		{Path: []string{"registry-mirrors"}, Value: []string{}},
+		{Path: []string{"runtimes"}, Value: map[string]string{}},
+		{Path: []string{"default-runtime"}, Value: "runc"},
+	} {
+		if had[k.Path[0]] != nil && has[k.Path[0]] == nil {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	via, _, err := edit.JSON(keys...).Apply(after)
+	if err != nil {
+		return nil // what was read a moment ago; the settings stay until the next start
+	}
+	return via
 }
 
 // Works implements Tool.

@@ -84,6 +84,10 @@ type pending struct {
 	Before, After string     // digests
 	Remove        bool       `json:"remove,omitempty"` // takes the edit out
 	Previous      *editState `json:"previous,omitempty"`
+	// Via is the digest of a file that stands there for a moment only, and Target what
+	// follows it, nil for no file; see [Forgetful].
+	Via    string `json:"via,omitempty"`
+	Target []byte `json:"target,omitempty"`
 }
 
 // absent is the digest of no file.
@@ -141,12 +145,11 @@ func (m *manifest) tidy() {
 
 // settle finds out whether the pending write of a file was done, from what it holds now.
 func (f *fileState) settle(now []byte) {
-	p := f.Pending
-	if p == nil {
+	p, digest := f.Pending, digestOf(now)
+	if p == nil || digest == p.Via {
 		return
 	}
 	f.Pending = nil
-	digest := digestOf(now)
 	done := digest == p.After
 	switch {
 	case p.Remove && done:
