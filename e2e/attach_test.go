@@ -140,6 +140,12 @@ func TestAttachDocker(t *testing.T) {
 					t.Errorf("%d bytes of the image came from sutler", n)
 				}
 				a.docker("rmi", "attached:1")
+				write(t, a.dir+"/build/Dockerfile", "FROM attached:2\nLABEL a=b\n")
+				before = a.fetched()
+				br := a.run(a.dir, nil, "docker", "build", "--no-cache", a.dir+"/build")
+				if n := a.fetched() - before; name == "docker28" && was != "" && (br.code != 0 || n < 300_000) {
+					t.Errorf("BuildKit: exit %d, %d bytes of its base came from sutler\n%s", br.code, n, br.err)
+				}
 				if out := a.sutler("status").out; !strings.Contains(out, "attached") {
 					t.Errorf("status: %s", out)
 				}
@@ -165,16 +171,19 @@ func (a *attachable) setConf(text string) {
 	write(a.t, a.conf, text)
 }
 
-// TestAttachRestart attaches with a restart, after which BuildKit's base images come from
-// sutler too.
+// TestAttachRestart attaches by up with a restart where it is needed, after which BuildKit's
+// base images come from sutler too, and detaches by down.
 func TestAttachRestart(t *testing.T) {
 	for _, name := range []string{"docker20", "docker28"} {
 		t.Run(name, func(t *testing.T) {
 			a := toAttach(t, name)
 			a.registry.push("library/restarted", "1", 24)
 			a.setConf(odd)
-			r := a.sutler("attach", "docker", "-y")
-			t.Log(r.err)
+			r := a.sutler("up", "-y")
+			want := map[string]string{"docker20": "restart", "docker28": "reload"}[name]
+			if !strings.Contains(r.err, "attached") || !strings.Contains(a.sutler("attach", "--json").out, `"did": "`+want) {
+				t.Errorf("up: %s", r.err)
+			}
 			dir := t.TempDir()
 			write(t, dir+"/Dockerfile", "FROM restarted:1\nLABEL a=b\n")
 			before := a.fetched()
@@ -183,6 +192,9 @@ func TestAttachRestart(t *testing.T) {
 				t.Errorf("%d bytes of the base image came from sutler", n)
 			}
 			a.sutler("down", "--keep-running", "-y")
+			a.traces(odd)
+			a.sutler("up")
+			a.sutler("down", "-y")
 			a.traces(odd)
 		})
 	}

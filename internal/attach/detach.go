@@ -133,6 +133,7 @@ func (a *Attacher) take(ctx context.Context, t Tool, s *store, m *manifest, out 
 	if err != nil {
 		return fmt.Errorf("%s: its files are as before, but it did not read them: %w; try again: sutler detach %s", t.Name(), err, t.Name())
 	}
+	t.Tidy(ctx) // of an attach that was killed
 	out.Notes = append(out.Notes, notes...)
 	delete(m.Tools, t.Name())
 	m.settleAll(t.Name())
@@ -163,6 +164,8 @@ type Listing struct {
 	Tool  string    `json:"tool"`
 	Since time.Time `json:"since"`
 	Files []string  `json:"files"`
+	// Did is what made it read its files.
+	Did Need `json:"did,omitempty"`
 	// Half says that an attach or detach did not end.
 	Half bool `json:"half,omitempty"`
 	// Changed lists files that others have written to since.
@@ -177,7 +180,7 @@ func (a *Attacher) List() ([]Listing, error) {
 	}
 	out := make([]Listing, 0, len(m.Tools))
 	for _, name := range m.names() {
-		l := Listing{Tool: name, Since: m.Tools[name].Since, Half: m.Tools[name].Phase != attached}
+		l := Listing{Tool: name, Since: m.Tools[name].Since, Did: m.Tools[name].Did, Half: m.Tools[name].Phase != attached}
 		for _, f := range m.filesOf(name) {
 			l.Files = append(l.Files, f.Path)
 			if now, err := a.Machine.read(f.Path); err != nil || digestOf(now.data()) != f.Written {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -254,6 +255,10 @@ func (d *Docker) mayWrite(path string) error {
 	return nil
 }
 
+// reloadsBuildKit is the engine whose BuildKit is known to take a new mirror by a reload;
+// that of 20.10 is known not to.
+const reloadsBuildKit = 28
+
 // consequences says what has to follow, and what people should know.
 func (d *Docker) consequences(ctx context.Context, p *Plan, w Wish) {
 	if d.kind == desktop {
@@ -266,17 +271,19 @@ func (d *Docker) consequences(ctx context.Context, p *Plan, w Wish) {
 	}
 	if w.Mirror {
 		p.Proof = append(p.Proof, Setting+"registry mirror "+d.mirror(w.Port)+"/")
-		p.More = "docker pull asks sutler at once, builds with BuildKit after a restart"
 	}
 	if w.Runtime != "" {
 		p.Proof = append(p.Proof, Setting+"default runtime sutler")
 	}
 	if d.dns {
-		p.Need, p.More = Restart, ""
+		p.Need = Restart
 		p.Notes = append(p.Notes, "while sutler is down, containers resolve nothing: dns in daemon.json is for machines on which it always runs")
 	}
 	if i, err := d.engine().info(ctx); err == nil {
 		d.up = true
+		if n, err := strconv.Atoi(strings.Split(i.ServerVersion, ".")[0]); w.Mirror && !d.dns && err == nil && n < reloadsBuildKit {
+			p.More = "docker pull asks sutler at once, builds with BuildKit after a restart"
+		}
 		switch {
 		case i.ContainersRunning == 0:
 			p.Cost = "running builds end"
