@@ -273,6 +273,7 @@ func (r *attempt) bring(ctx context.Context, out *Outcome, before []string) ([]s
 	if err != nil {
 		return notes, err
 	}
+	out.Checked = after
 	for _, fact := range before {
 		if !slices.Contains(after, fact) && !strings.HasPrefix(fact, Setting) {
 			return notes, fmt.Errorf("after the %s this no longer holds: %s", out.Did, fact)

@@ -129,6 +129,7 @@ type Outcome struct {
 	Files   []string `json:"files,omitempty"` // that were changed
 	Did     Need     `json:"did,omitempty"`
 	Notes   []string `json:"notes,omitempty"`
+	Checked []string `json:"checked,omitempty"` // what holds now
 }
 
 // The states of an [Outcome].

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -381,36 +380,6 @@ func TestDetachFails(t *testing.T) {
 	b.detach(f)
 	b.wants(before)
 	b.gone()
-}
-
-// TestMount writes a file that is a mount point, as in containers, where it is.
-func TestMount(t *testing.T) {
-	if os.Getuid() != 0 || runtime.GOOS != "linux" {
-		t.Skip("needs root")
-	}
-	done := make(chan struct{})
-	b, f := setUp(t, before), sets("one", "list", "ours")
-	outside := filepath.Join(t.TempDir(), "outside.json")
-	b.check(os.WriteFile(outside, []byte(before), 0o640))
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with its mounts
-		if !mounted(t, outside, b.path) {
-			return
-		}
-		b.attach(f)
-		if data, err := os.ReadFile(outside); err != nil || !strings.Contains(string(data), "ours") {
-			t.Errorf("outside: %s %v", data, err)
-		}
-		b.detach(f)
-		if data, err := os.ReadFile(outside); err != nil || string(data) != before {
-			t.Errorf("outside: %s %v", data, err)
-		}
-	}()
-	<-done
-	if left, err := filepath.Glob(filepath.Dir(b.path) + "/.*sutler*"); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
-	}
 }
 
 // TestLink follows a link to the file and leaves it a link.

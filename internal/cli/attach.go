@@ -276,6 +276,9 @@ func (a *app) told(o attach.Outcome) error {
 		}
 	}
 	a.say("%s", outcomeLine(o))
+	if len(o.Checked) > 0 {
+		a.say("  checked: %s", strings.Join(o.Checked, "; "))
+	}
 	for _, n := range o.Notes {
 		a.say("  note: %s", n)
 	}
