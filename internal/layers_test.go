@@ -46,6 +46,7 @@ var layers = map[string]string{
 	"ingress":       "digest ecosystem engine policy upstream receipt metrics blob index",
 	"ingress/*":     "digest ecosystem engine policy upstream receipt metrics ingress ca",
 	"config":        "",
+	"netfilter":     "",
 	"control":       "digest ecosystem index receipt gc",
 	"frontend":      "",
 	"builder":       "digest ecosystem frontend",
@@ -55,7 +56,7 @@ var layers = map[string]string{
 	"attach/tools":  "edit",
 	"attach":        "edit attach/tools",
 	"cli":           "daemon config control attach builder settings digest ecosystem index receipt ca ingress/native",
-	"daemon": "config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
+	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 

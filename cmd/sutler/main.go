@@ -25,5 +25,6 @@ func run() int {
 		Serve: func(ctx context.Context, c config.Config, log *slog.Logger, ready func(control.Status)) error {
 			return daemon.Run(ctx, c, daemon.Options{Version: version, Log: log, Ready: ready})
 		},
+		Names: daemon.DescribeNames,
 	})
 }

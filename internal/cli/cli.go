@@ -38,6 +38,9 @@ type Program struct {
 	// Serve runs the daemon until ctx is done or it is told to stop, and calls ready once
 	// clients are served.
 	Serve func(ctx context.Context, c config.Config, log *slog.Logger, ready func(control.Status)) error
+
+	// Names says how a configuration has names answered.
+	Names func(config.Config) (control.Names, error)
 }
 
 // An app is a Program with the flags that all commands share.
@@ -89,7 +92,7 @@ func (a *app) root() *cobra.Command {
 		a.attach(), a.detach(), a.probe(),
 		a.build(), a.exec(), a.receipt(),
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
-		a.ca(), a.configuration(), a.version(), a.healthcheck(),
+		a.ca(), a.configuration(), a.dns(), a.version(), a.healthcheck(),
 	)
 	return root
 }

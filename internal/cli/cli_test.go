@@ -200,7 +200,10 @@ func (b *bench) run(args ...string) result {
 	b.t.Helper()
 	var out, errs bytes.Buffer
 	code := Main(b.t.Context(), Program{Version: "1.2.3", Args: args, Env: b.env, Stdin: strings.NewReader("in"),
-		Stdout: &out, Stderr: &errs, Serve: b.fake.serve})
+		Stdout: &out, Stderr: &errs, Serve: b.fake.serve,
+		Names: func(c config.Config) (control.Names, error) {
+			return control.Names{Listen: c.DNS.Listen, Zones: []control.NamesZone{{Name: "docker", Kind: "containers", By: []string{"unix:///x"}}}, Rules: "table ip sutler\n"}, nil
+		}})
 	return result{code, out.String(), errs.String()}
 }
 
@@ -246,6 +249,13 @@ func TestNotRunning(t *testing.T) {
 		b.want(args, 3, "err: sutler: error: sutler is not running", "err: sutler: hint: start it with: sutler up")
 	}
 	b.want([]string{"down"}, 0, "err: sutler is not running")
+}
+
+func TestNames(t *testing.T) {
+	b := newBench(t)
+	b.want([]string{"dns"}, 0, "out: listening   nowhere", "out: containers  docker  unix:///x")
+	b.want([]string{"dns", "--show"}, 0, "out: table ip sutler")
+	b.want([]string{"dns", "--json"}, 0, `out: "kind": "containers"`)
 }
 
 func TestConfigurationErrors(t *testing.T) {

@@ -30,6 +30,7 @@ type Config struct {
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
 	Attach    Attach
+	DNS       DNS
 	Freshness Freshness
 	Log       Log
 
@@ -154,6 +155,7 @@ func Default(p Place) Config {
 		Policy:    Policy{UnknownHosts: Tunnel},
 		Intercept: Intercept{Enabled: true},
 		Attach:    Attach{Root: "/"},
+		DNS:       defaultDNS(),
 		Freshness: Freshness{Grace: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
 	}

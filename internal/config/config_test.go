@@ -329,3 +329,22 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestDNSKeys(t *testing.T) {
+	l, err := Load(Sources{Place: home(), Env: []string{"SUTLER_DNS_LISTEN=172.17.0.1:53", "SUTLER_DNS_REDIRECT=docker0",
+		"SUTLER_DNS_ZONES=corp.example=10.0.0.53 10.0.0.54; b.example=10.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"corp.example=10.0.0.53 10.0.0.54", "b.example=10.0.0.1"}, l.DNS.Zones); diff != "" {
+		t.Error(diff)
+	}
+	for _, env := range []string{"LISTEN=0.0.0.0:53", "LISTEN=[::]:53", "LISTEN=docker0:53", "CLIENTS=x", "ADDRESS=x", "REDIRECT=docker0", "DOMAIN=a/b", "RAWDNS=x"} {
+		if _, err := Load(Sources{Place: home(), Env: []string{"SUTLER_DNS_" + env}}); err == nil {
+			t.Errorf("%s is no error", env)
+		}
+	}
+	if err := interfaceName(`x" drop`); err == nil {
+		t.Error("a rule is no name of an interface")
+	}
+}

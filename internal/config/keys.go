@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A key is one setting: the single place that knows its name, its meaning and its member.
 type key struct {
@@ -17,7 +20,7 @@ func (k key) env() string {
 // keys lists every setting but the credentials, in the order of the commented file: those
 // without a section first, as TOML demands.
 func keys() []key {
-	return append(append(topKeys(), storeKeys()...), ruleKeys()...)
+	return slices.Concat(topKeys(), storeKeys(), ruleKeys(), dnsKeys(), logKeys())
 }
 
 func topKeys() []key {
@@ -104,6 +107,11 @@ func ruleKeys() []key {
 			func(c *Config) value { return stringValue{&c.Attach.DockerRuntime} }},
 		{"freshness.grace", "how long a stale index may stand in for a failing origin",
 			func(c *Config) value { return durationValue{&c.Freshness.Grace} }},
+	}
+}
+
+func logKeys() []key {
+	return []key{
 		{"log.level", "debug, info, warn or error",
 			func(c *Config) value {
 				return choiceValue{&c.Log.Level, []string{"debug", "info", "warn", "error"}}

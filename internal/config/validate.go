@@ -23,6 +23,7 @@ func (l *Loaded) validate() Problems {
 	v.upstream()
 	v.hosts()
 	v.credentials()
+	v.dns()
 	slices.SortFunc(v.problems, func(a, b *Problem) int { return strings.Compare(a.Error(), b.Error()) })
 	return v.problems
 }

@@ -22,6 +22,7 @@ import (
 	"sutler/internal/engine"
 	"sutler/internal/gc"
 	indexsqlite "sutler/internal/index/sqlite"
+	"sutler/internal/ingress/dns"
 	"sutler/internal/ingress/forward"
 	"sutler/internal/metrics"
 	receiptsqlite "sutler/internal/receipt/sqlite"
@@ -59,7 +60,8 @@ type process struct {
 	profiles   []ecosystem.Profile
 	proxy      *forward.Proxy
 	listeners  *listeners
-	terms      sync.Map // of running builds that asked for some: policy.Terms by id
+	terms      sync.Map      // of running builds that asked for some: policy.Terms by id
+	resolver   *dns.Resolver // nil if no names are answered
 	trouble    trouble
 	tally      tally
 }
@@ -89,7 +91,7 @@ func (d *process) open(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, part := range []func(context.Context) error{d.openStores, d.openAuthority, d.openEngine} {
+	for _, part := range []func(context.Context) error{d.openStores, d.openAuthority, d.openDNS, d.openEngine} {
 		if err := part(ctx); err != nil {
 			return err
 		}
@@ -137,6 +139,9 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	var running sync.WaitGroup
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() { d.collector.Run(background) })
+	naming, unname := context.WithCancel(ctx)
+	defer unname()
+	running.Go(func() { d.runDNS(naming) })
 	running.Go(func() {
 		if err := admin.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
 			d.trouble.add(fmt.Errorf("control socket: %w", err))
@@ -147,6 +152,7 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	case <-ctx.Done():
 	case err = <-d.listeners.failed:
 	}
+	unname() // first of all: names lead elsewhere from now on
 	return errors.Join(err, d.shutdown(ctx, server, admin, func() { end(); running.Wait() }))
 }
 

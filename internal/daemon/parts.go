@@ -30,6 +30,7 @@ import (
 	"sutler/internal/engine"
 	"sutler/internal/gc"
 	indexsqlite "sutler/internal/index/sqlite"
+	"sutler/internal/ingress/dns"
 	"sutler/internal/metrics"
 	"sutler/internal/policy"
 	receiptsqlite "sutler/internal/receipt/sqlite"
@@ -163,6 +164,7 @@ func (d *process) openEngine(context.Context) (err error) {
 	}
 	rules := d.rules()
 	d.metrics = metrics.New(d.options.Version, d.names()...)
+	d.metrics.WatchNames(dns.Kinds(), dns.Results())
 	d.engine, err = engine.New(engine.Options{
 		Ecosystems: d.ecosystems, Index: d.index, Blobs: d.blobs, Upstream: d.fetcher(), Receipts: sink{&d.tally, d.receipts},
 		Rules: rules, Grace: d.config.Freshness.Grace, Scope: d.upstream.Scope,
@@ -243,7 +245,12 @@ func (d *process) client() (*upstream.Client, error) {
 		}
 		mirrors, local = append(mirrors, m), append(local, m.Host())
 	}
+	var resolve func(context.Context, string) ([]netip.Addr, error)
+	if d.resolver != nil {
+		resolve = d.resolver.Lookup // the host may ask us: our own lookups must not get our own address
+	}
 	return &upstream.Client{
+		Resolve: resolve,
 		Version: d.options.Version, Known: d.known, Roots: roots, Proxy: proxy, Credentials: credentials, PerHost: c.MaxPerHost,
 		Mirrors: mirrors, MirrorsOnly: c.MirrorsOnly,
 		AllowLoopback: func(hostport string) bool { return slices.Contains(local, hostport) },

@@ -5,6 +5,8 @@
 //
 // A record belongs to the Apply that made it. Applying again changes nothing and gives a
 // record that takes nothing back: keep the first one. To apply other values, undo first.
+// Several records of one file are undone newest first: in another order what they set goes
+// all the same, but an empty file or other white space may be left.
 package edit
 
 import (

@@ -233,13 +233,26 @@ func addTable(text []byte, all []expression, k Key, o *op, line string) []byte {
 		for _, e := range all {
 			if e.kind != unstable.KeyValue && len(e.path) > 0 && e.path[0] == k.Path[0] {
 				o.Text, o.At = head+line+nl+nl, len(head)
-				return splice(text, e.begin, e.begin, o.Text)
+				at := aboveRemarks(text, e.begin)
+				return splice(text, at, at, o.Text)
 			}
 		}
 	}
 	lead := leadIn(text, nl)
 	o.Text, o.At = lead+head+line+nl, len(lead+head)
 	return splice(text, len(text), len(text), o.Text)
+}
+
+// aboveRemarks returns where the lines of remarks begin that stand right above a line.
+func aboveRemarks(text []byte, begin int) int {
+	for begin > 0 {
+		above, end := lineAround(text, begin-1)
+		if !strings.HasPrefix(strings.TrimSpace(string(text[above:end])), "#") {
+			break
+		}
+		begin = above
+	}
+	return begin
 }
 
 // leadIn returns what goes between the end of a file and a new part: an empty line.

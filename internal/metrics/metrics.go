@@ -42,6 +42,7 @@ type Metrics struct {
 	tunnelsOpen    prometheus.Gauge
 	tunnelBytes    *prometheus.CounterVec
 	handshakes     prometheus.Counter
+	names          map[string]map[string]prometheus.Counter // by zone and result; read only once made
 }
 
 // A row holds the counters of one ecosystem, by place in outcomes.

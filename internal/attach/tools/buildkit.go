@@ -1,0 +1,43 @@
+package tools
+
+import (
+	"path"
+
+	"sutler/internal/edit"
+)
+
+// BuildKit returns the changes for a buildkitd of this machine.
+func BuildKit(s Site) []Change {
+	name := path.Join(s.Etc, "buildkit", "buildkitd.toml")
+	if s.User {
+		name = path.Join(s.config(), "buildkit", "buildkitd.toml")
+	}
+	set := s.mirrors()
+	if s.Runtime != "" {
+		set = append(set, edit.Key{Path: []string{"worker", "oci", "binary"}, Value: s.Runtime})
+	}
+	return []Change{keys(name, edit.TOML(set...), RestartBuildkit)}
+}
+
+// Buildx returns the changes for builders that docker buildx makes in containers: the file
+// that "docker buildx create" takes if it is given no other, and that can be given as
+// --buildkitd-config. They cannot reach the runtime wrapper.
+func Buildx(s Site) []Change {
+	c := keys(path.Join(s.Home, ".docker", "buildx", "buildkitd.default.toml"), edit.TOML(s.mirrors()...), RecreateBuilder)
+	c.Notes = []string{"Builders that exist keep the configuration that they were made with."}
+	return []Change{c}
+}
+
+// mirrors are the settings of BuildKit that reach sutler. Mirrors are told which registry is
+// meant, and a mirror that does not answer is passed over.
+func (s Site) mirrors() []edit.Key {
+	var out []edit.Key
+	for _, name := range s.registries() {
+		out = append(out, edit.Key{Path: []string{"registry", name, "mirrors"}, Value: s.addr(), How: edit.Prepend})
+	}
+	out = append(out, edit.Key{Path: []string{"registry", s.addr(), "http"}, Value: true})
+	if s.DNS != "" {
+		out = append(out, edit.Key{Path: []string{"dns", "nameservers"}, Value: []string{s.DNS}})
+	}
+	return out
+}

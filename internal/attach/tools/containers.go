@@ -1,0 +1,79 @@
+package tools
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"sutler/internal/edit"
+)
+
+// dropIn is the name of our files in folders of configuration.
+const dropIn = "50-sutler.conf"
+
+// Containers returns the changes for podman, buildah and skopeo: sutler as mirror of each
+// registry, the runtime wrapper and the resolver. confs are the contents of registries.conf
+// and of the files in registries.conf.d; a registry that one of them configures is left as
+// it is, since a later entry would replace the earlier one, not add to it.
+func Containers(s Site, confs ...[]byte) []Change {
+	var text strings.Builder
+	var left []string
+	taken := configured(confs)
+	for _, name := range s.registries() {
+		if slices.Contains(taken, name) {
+			left = append(left, name)
+			continue
+		}
+		fmt.Fprintf(&text, "\n[[registry]]\nprefix = %q\nlocation = %q\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n", name, name, s.addr()+"/"+name)
+	}
+	c := whole(path.Join(s.images(), "registries.conf.d", dropIn), "#", text.String())
+	if len(left) > 0 {
+		c.Notes = []string{"Your own settings stay in force, and sutler is not asked, for " + strings.Join(left, ", ") + "."}
+	}
+	return append([]Change{c}, s.engine()...)
+}
+
+// engine returns the changes of containers.conf.
+func (s Site) engine() []Change {
+	var text strings.Builder
+	if s.Runtime != "" {
+		fmt.Fprintf(&text, "\n[engine]\nruntime = \"sutler\"\n\n[engine.runtimes]\nsutler = [%q]\n", s.Runtime)
+	}
+	if s.DNS != "" {
+		fmt.Fprintf(&text, "\n[containers]\ndns_servers = [%q]\n", s.DNS)
+	}
+	var out []Change
+	if text.Len() > 0 {
+		c := whole(path.Join(s.containers(), "containers.conf.d", dropIn), "#", text.String())
+		c.Notes = []string{"Containers that podman runs have the same settings as builds."}
+		out = append(out, c)
+	}
+	if s.Files != "" && s.Runtime == "" { // a file of its own would replace the list
+		at := []string{"containers", "volumes"}
+		out = append(out, keys(path.Join(s.containers(), "containers.conf"), edit.TOML(edit.Key{Path: at, Value: s.Files + ":/dev/sutler:ro", How: edit.Append}), ""))
+	}
+	return out
+}
+
+// configured returns the prefixes that have a [[registry]] of their own.
+func configured(confs [][]byte) []string {
+	var out []string
+	for _, text := range confs {
+		var c struct {
+			Registry []struct{ Prefix, Location string }
+		}
+		if strings.Contains(string(text), Mark) || toml.Unmarshal(text, &c) != nil {
+			continue // ours; what is broken is broken without us too
+		}
+		for _, r := range c.Registry {
+			if r.Prefix == "" {
+				r.Prefix = r.Location
+			}
+			out = append(out, r.Prefix)
+		}
+	}
+	return out
+}

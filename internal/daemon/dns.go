@@ -1,0 +1,179 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"sutler/internal/config"
+	"sutler/internal/ingress/dns"
+	"sutler/internal/netfilter"
+)
+
+// usualEngine is where the API of a container engine is if nobody says otherwise.
+const usualEngine = "unix:///var/run/docker.sock"
+
+// openDNS makes the resolver, if it is to listen anywhere.
+func (d *process) openDNS(context.Context) error {
+	c := d.config.DNS
+	if len(c.Listen) == 0 {
+		return nil
+	}
+	o := dns.Options{ResolvConf: c.ResolvConf, ResolvedConf: dns.ResolvedConf, Log: d.options.Log, Trouble: d.trouble.add,
+		Count: func(zone dns.Kind, result string) { d.metrics.Named(string(zone), result) }}
+	if c.Intercept {
+		o.Intercept = d.divertible()
+	}
+	var err error
+	if o.Listen, o.Clients, o.Address, err = places(c); err != nil {
+		return err
+	}
+	if o.Upstreams, err = dns.ParseUpstreams(c.Upstreams); err != nil {
+		return fmt.Errorf("dns.upstreams: %w", err)
+	}
+	if o.Zones, err = zones(c); err != nil {
+		return err
+	}
+	d.resolver, err = dns.New(o)
+	return err
+}
+
+// divertible returns the hosts whose names lead to sutler: those of the ecosystems without
+// the ones that are never opened.
+func (d *process) divertible() []string {
+	return slices.DeleteFunc(d.intercepted(), func(h string) bool { return slices.Contains(d.config.Intercept.Except, h) })
+}
+
+// places reads the addresses of the configuration, which checked most of them.
+func places(c config.DNS) (listen []netip.AddrPort, clients []netip.Prefix, address netip.Addr, err error) {
+	for _, text := range c.Listen {
+		a, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return nil, nil, address, fmt.Errorf("dns.listen: %w", err)
+		}
+		listen = append(listen, a)
+	}
+	for _, text := range c.Clients {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, nil, address, fmt.Errorf("dns.clients: %w", err)
+		}
+		clients = append(clients, p.Masked())
+	}
+	if c.Address != "" {
+		address, err = netip.ParseAddr(c.Address)
+	}
+	return listen, clients, address, err
+}
+
+// zones returns the zones of the configuration; where a name occurs twice, the later wins.
+func zones(c config.DNS) ([]dns.Zone, error) {
+	var out []dns.Zone
+	if c.Domain != "" {
+		out = append(out, dns.Zone{Name: c.Domain, Kind: dns.Containers, Engine: engineOf(c)})
+	}
+	if c.Rawdns != "" {
+		text, err := os.ReadFile(c.Rawdns)
+		if err != nil {
+			return nil, fmt.Errorf("dns.rawdns: %w", err)
+		}
+		more, err := dns.ReadRawdns(text)
+		if err != nil {
+			return nil, fmt.Errorf("dns.rawdns: %s: %w", c.Rawdns, err)
+		}
+		out = append(out, more...)
+	}
+	for _, text := range c.Zones {
+		z, err := dns.ParseZone(text)
+		if err != nil {
+			return nil, fmt.Errorf("dns.zones: %w", err)
+		}
+		out = append(out, z)
+	}
+	static, err := dns.ParseStatic(c.Static)
+	if err != nil {
+		return nil, fmt.Errorf("dns.static: %w", err)
+	}
+	return append(out, static...), nil
+}
+
+// engineOf returns the engine that knows containers: the configured one, or the one that
+// docker's own client would ask.
+func engineOf(c config.DNS) dns.Engine {
+	if c.Engine != "" {
+		return dns.Engine{URL: c.Engine}
+	}
+	host := os.Getenv("DOCKER_HOST")
+	if host == "" {
+		return dns.Engine{URL: usualEngine}
+	}
+	e := dns.Engine{URL: host}
+	if dir := os.Getenv("DOCKER_CERT_PATH"); dir != "" {
+		e.CA, e.Cert, e.Key, e.Verify = dir+"/ca.pem", dir+"/cert.pem", dir+"/key.pem", os.Getenv("DOCKER_TLS_VERIFY") != ""
+	}
+	return e
+}
+
+// runDNS answers names until ctx is done, then gives the bridges back first.
+func (d *process) runDNS(ctx context.Context) {
+	if d.resolver == nil {
+		return
+	}
+	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { d.resolver.Run(listening) })
+	if redirects := Redirects(d.config); len(redirects) > 0 {
+		netfilter.Switch{Redirects: redirects, Alive: d.resolver.Alive, Trouble: d.trouble.add}.Run(ctx)
+	}
+	<-ctx.Done()
+	stop()
+	running.Wait()
+}
+
+// Redirects returns where the DNS of each configured bridge is sent: to the listener on the
+// bridge's own address, else to the first one.
+func Redirects(c config.Config) []netfilter.Redirect {
+	var listen []netip.AddrPort
+	for _, text := range c.DNS.Listen {
+		if a, err := netip.ParseAddrPort(text); err == nil && a.Addr().Is4() {
+			listen = append(listen, a)
+		}
+	}
+	var out []netfilter.Redirect
+	for _, bridge := range c.DNS.Redirect {
+		if len(listen) == 0 {
+			return nil // the table is one of IPv4
+		}
+		to := listen[0]
+		for _, a := range addressesOf(bridge) {
+			if i := slices.IndexFunc(listen, func(l netip.AddrPort) bool { return l.Addr() == a }); i >= 0 {
+				to = listen[i]
+			}
+		}
+		out = append(out, netfilter.Redirect{Bridge: bridge, To: to})
+	}
+	return out
+}
+
+// addressesOf returns the addresses of an interface; of one that is not there, none.
+func addressesOf(name string) []netip.Addr {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil
+	}
+	all, err := i.Addrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr())
+		}
+	}
+	return out
+}

@@ -1,0 +1,149 @@
+// Package netfilter sends what containers ask any resolver to sutler's, for as long as
+// sutler lives.
+//
+// One table of the kernel's packet filter holds a set of bridges whose elements vanish after
+// three seconds. Sutler renews them every second; if it is killed, nobody does, and names
+// are again looked up where they were before. The table is sutler's own: nothing else is
+// changed, and removing it undoes everything.
+package netfilter
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// Table is the name of the table, of family ip.
+const Table = "sutler"
+
+const (
+	// renewEvery and lapse are the pulse of the dead man's switch.
+	renewEvery = time.Second
+	lapse      = 3 * time.Second
+	// callWithin bounds one call of nft.
+	callWithin = 2 * time.Second
+)
+
+// A Redirect sends the DNS of one bridge to a resolver.
+type Redirect struct {
+	Bridge string // name of the interface
+	To     netip.AddrPort
+}
+
+// Rules returns the rule set, as nft reads it. It replaces a table that an earlier process
+// left, in one step, and does nothing until bridges are put into the set.
+func Rules(redirects []Redirect) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "table ip %s\ndelete table ip %s\ntable ip %s {\n", Table, Table, Table)
+	b.WriteString("\tset alive {\n\t\ttype ifname\n\t\tflags timeout\n\t}\n")
+	b.WriteString("\tchain dns {\n\t\ttype nat hook prerouting priority dstnat - 10; policy accept;\n")
+	for _, r := range redirects {
+		for _, protocol := range [...]string{"udp", "tcp"} {
+			fmt.Fprintf(&b, "\t\tiifname %q iifname @alive %s dport 53 dnat to %s\n", r.Bridge, protocol, r.To)
+		}
+	}
+	b.WriteString("\t}\n}\n")
+	return b.String()
+}
+
+// renewal returns what puts the bridges into the set for another while. An element that is
+// there keeps its old deadline when it is added again, so it is taken out in the same step;
+// the first line is there so that it can be.
+func renewal(redirects []Redirect) string {
+	var plain, timed []string
+	for _, r := range redirects {
+		plain = append(plain, fmt.Sprintf("%q", r.Bridge))
+		timed = append(timed, fmt.Sprintf("%q timeout %s", r.Bridge, lapse))
+	}
+	names := strings.Join(plain, ", ")
+	return fmt.Sprintf("add element ip %s alive { %s }\ndelete element ip %s alive { %s }\nadd element ip %s alive { %s }\n",
+		Table, names, Table, names, Table, strings.Join(timed, ", "))
+}
+
+// A Switch is the dead man's switch. All members are required.
+type Switch struct {
+	Redirects []Redirect
+	// Alive returns nil if the resolver at that address answers; bridges of one that does not
+	// are left alone.
+	Alive   func(context.Context, netip.AddrPort) error
+	Trouble func(error) // somebody may have to act
+}
+
+// Run redirects until ctx is done, then removes the table. If the table cannot be made or
+// vanishes, it is made again.
+func (s Switch) Run(ctx context.Context) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	defer s.remove(context.WithoutCancel(ctx))
+	loaded, told := false, ""
+	for {
+		err := s.renew(ctx, &loaded)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && err.Error() != told {
+			told = err.Error()
+			s.Trouble(fmt.Errorf("dns.redirect: %w", err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// renew makes the table if need be, and says for another while that sutler lives.
+func (s Switch) renew(ctx context.Context, loaded *bool) error {
+	var alive []Redirect
+	for _, r := range s.Redirects {
+		if s.Alive(ctx, r.To) == nil { // why not, is for the one that listens to say
+			alive = append(alive, r)
+		}
+	}
+	if len(alive) == 0 {
+		return nil
+	}
+	if !*loaded {
+		if err := nft(ctx, Rules(s.Redirects)); err != nil {
+			return err
+		}
+	}
+	err := nft(ctx, renewal(alive))
+	*loaded = err == nil // somebody may have flushed all rules
+	return err
+}
+
+func (s Switch) remove(ctx context.Context) {
+	if err := Remove(ctx); err != nil {
+		s.Trouble(fmt.Errorf("dns.redirect: %w", err))
+	}
+}
+
+// Remove removes the table; none is fine.
+func Remove(ctx context.Context) error {
+	return nft(ctx, fmt.Sprintf("table ip %s\ndelete table ip %s\n", Table, Table))
+}
+
+// nft runs commands in one transaction.
+func nft(ctx context.Context, commands string) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(commands)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("nft (needs root and the package nftables): %w: %s", err, strings.TrimSpace(firstLine(stderr.String())))
+	}
+	return nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
