@@ -7,13 +7,14 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 ARCH    := $(shell $(GO) env GOARCH)
 LDFLAGS  = -s -w -X main.version=$(VERSION)
 FRONTEND = internal/builder/frontend/sutler-frontend-linux-$(ARCH).zst
+RUNC     = internal/ociruntime/program/embedded/sutler-runc-linux-$(ARCH).zst
 export CGO_ENABLED = 0
 
 .PHONY: all build frontend unit test e2e lint fuzz bench demo demo-clean docs cross clean
 
 all: build unit
 
-build: frontend
+build: frontend $(RUNC)
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sutler ./cmd/sutler
 
 # The frontend runs inside Linux builders, also for a sutler that runs elsewhere.
@@ -22,6 +23,11 @@ frontend: $(FRONTEND)
 $(FRONTEND): $(shell find cmd/sutler-frontend internal/frontend -name '*.go' 2>/dev/null) go.sum
 	GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '-s -w' -o bin/sutler-frontend-linux-$(ARCH) ./cmd/sutler-frontend
 	$(GO) run ./cmd/zstdpack bin/sutler-frontend-linux-$(ARCH) $@
+
+# It starts with every container of an engine, so it is a small program of its own.
+$(RUNC): $(wildcard cmd/sutler-runc/*.go internal/ociruntime/*.go)
+	GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '-s -w' -o bin/sutler-runc-linux-$(ARCH) ./cmd/sutler-runc
+	$(GO) run ./cmd/zstdpack bin/sutler-runc-linux-$(ARCH) $@
 
 unit:
 	$(GO) vet ./...
@@ -63,4 +69,4 @@ cross:
 		GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/sutler || exit 1; done
 
 clean:
-	rm -rf bin bench.json internal/builder/frontend/*.zst
+	rm -rf bin bench.json internal/builder/frontend/*.zst internal/ociruntime/program/embedded/*.zst

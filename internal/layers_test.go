@@ -51,13 +51,15 @@ var layers = map[string]string{
 	"frontend":      "",
 	"builder":       "digest ecosystem frontend",
 	"pty":           "",
-	"settings":      "ecosystem",
 	"edit":          "",
 	"attach/tools":  "edit",
+	"settings":      "ecosystem",
+	"ociruntime":    "", // standard library only: it starts with every container
+	"ociruntime/*":  "ociruntime",
 	"attach":        "edit attach/tools",
 	"cli":           "daemon config control attach builder settings digest ecosystem index receipt ca ingress/native",
 	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ca engine metrics gc settings builder ecosystem ecosystem/all " +
-		"ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
+		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }
 
 // closed lists packages of the standard library that an ecosystem must not reach directly.

@@ -26,5 +26,6 @@ func run() int {
 			return daemon.Run(ctx, c, daemon.Options{Version: version, Log: log, Ready: ready})
 		},
 		Names: daemon.DescribeNames,
+		Check: daemon.Check,
 	})
 }

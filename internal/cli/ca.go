@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"time"
 
@@ -39,15 +38,30 @@ func (a *app) ca() *cobra.Command {
 	return group("ca", "the local certificate authority", show)
 }
 
+// wrap joins words into lines of at most that many bytes, if the words are not longer.
+func wrap(words []string, length int) []string {
+	var lines []string
+	for _, w := range words {
+		if last := len(lines) - 1; last >= 0 && len(lines[last])+1+len(w) <= length {
+			lines[last] += " " + w
+			continue
+		}
+		lines = append(lines, w)
+	}
+	return lines
+}
+
 func writeCA(w io.Writer, ca control.CA) error {
 	return table(w, func(row func(...any)) {
 		row("fingerprint", "SHA-256 "+ca.Fingerprint)
 		row("until", ca.NotAfter.Local().Format(time.DateTime))
-		for _, name := range ca.Names {
-			row("may answer for", name)
-		}
 		if len(ca.Names) == 0 {
-			row("may answer for", fmt.Sprint("nobody"))
+			row("may answer for", "nobody")
+			return
+		}
+		row("may answer for", plural(int64(len(ca.Names)), "host"))
+		for _, line := range wrap(ca.Names, maxCell) {
+			row("", line)
 		}
 	})
 }

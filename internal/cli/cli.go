@@ -41,6 +41,10 @@ type Program struct {
 
 	// Names says how a configuration has names answered.
 	Names func(config.Config) (control.Names, error)
+
+	// Check returns what the daemon would refuse in a configuration that reads well. If nil,
+	// nothing more is checked.
+	Check func(config.Config) []error
 }
 
 // An app is a Program with the flags that all commands share.
@@ -94,7 +98,39 @@ func (a *app) root() *cobra.Command {
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
 		a.ca(), a.configuration(), a.dns(), a.version(), a.healthcheck(),
 	)
+	root.Version = a.Version
+	root.SetVersionTemplate("sutler {{.Version}}\n")
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" && !c.Runnable() { // another shell is a mistake, not a question
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+		explainArgs(c)
+	}
 	return root
+}
+
+// explainArgs makes a command say how it is written when it gets other arguments.
+func explainArgs(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		explainArgs(sub)
+	}
+	check := c.Args
+	if check == nil || c.HasSubCommands() {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		err := check(c, args)
+		switch {
+		case err == nil:
+			return nil
+		case strings.HasPrefix(err.Error(), "unknown command"):
+			return fmt.Errorf("%s takes no arguments, and got %q", c.CommandPath(), args[0])
+		case strings.HasPrefix(err.Error(), "accepts"):
+			return fmt.Errorf("%s got %s; it is written: %s", c.CommandPath(), plural(int64(len(args)), "argument"), c.UseLine())
+		}
+		return err
+	}
 }
 
 const longHelp = `sutler lets container builds fetch base images and packages through a local cache that

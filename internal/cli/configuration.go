@@ -115,6 +115,11 @@ func (a *app) configCheck() *cobra.Command {
 			for _, text := range l.Ignored {
 				a.say("ignored: %s", text)
 			}
+			if a.Check != nil {
+				if errs := a.Check(l.Config); len(errs) > 0 {
+					return &exitError{code: exitUsage, err: errors.Join(errs...), hints: []string{"sutler config show --origin says where each value comes from"}}
+				}
+			}
 			v := struct {
 				Files   []string `json:"files"`
 				Ignored []string `json:"ignored"`

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -44,13 +46,11 @@ is shown, and sutler goes on running.`,
 			if _, err := a.detachNamed(c.Context(), l.Config, nil, f); err != nil || keep {
 				return err
 			}
-			if err := a.stop(c.Context(), client, dryRun); err != nil {
+			s, err := a.stop(c.Context(), client, dryRun)
+			if err != nil || !purge {
 				return err
 			}
-			if !purge {
-				return nil
-			}
-			return a.removeData(l.Config, dryRun)
+			return a.removeData(dataOf(l.Config, s), dryRun)
 		},
 	}
 	c.Flags().BoolVar(&purge, "purge", false, "also delete everything that sutler stored: files, index, receipts, CA")
@@ -60,22 +60,23 @@ is shown, and sutler goes on running.`,
 	return c
 }
 
-// stop stops the daemon and waits until its process is gone. None running is fine.
-func (a *app) stop(ctx context.Context, client *control.Client, dryRun bool) error {
+// stop stops the daemon and waits until its process is gone. None running is fine. It
+// returns what the daemon said of itself.
+func (a *app) stop(ctx context.Context, client *control.Client, dryRun bool) (control.Status, error) {
 	s, err := client.Status(ctx)
 	if errors.Is(err, control.ErrNotRunning) {
 		a.say("sutler is not running")
-		return nil
+		return s, nil
 	}
 	if err != nil {
-		return err
+		return s, err
 	}
 	if dryRun {
 		a.say("would stop process %d", s.PID)
-		return nil
+		return s, nil
 	}
 	if err := client.Stop(ctx); err != nil {
-		return err
+		return s, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("process %d is still running after %s", s.PID, stopWithin))
 	defer cancel()
@@ -84,12 +85,12 @@ func (a *app) stop(ctx context.Context, client *control.Client, dryRun bool) err
 	for alive(s.PID) {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return s, context.Cause(ctx)
 		case <-tick.C:
 		}
 	}
 	a.say("sutler has stopped")
-	return nil
+	return s, nil
 }
 
 // alive reports whether there is a process of that number that has not ended. One that
@@ -107,14 +108,27 @@ func alive(pid int) bool {
 	return !strings.HasPrefix(state, "Z")
 }
 
+// data is where a sutler has what it stored.
+type data struct{ store, state string }
+
+// dataOf returns the folders of the sutler that ran: flags may have given it others than
+// the configuration has.
+func dataOf(c config.Config, s control.Status) data {
+	d := data{c.Store.Dir, c.Store.State}
+	if dir := s.Store.Dir; dir != "" {
+		d.store = dir
+	}
+	if text, err := strconv.Unquote(s.Settings["store.state"]); err == nil && text != "" {
+		d.state = text
+	}
+	return d
+}
+
 // removeData deletes what sutler put into its folders, by name: somebody may have
 // configured a folder that holds other things. Folders are deleted if nothing is left.
-func (a *app) removeData(c config.Config, dryRun bool) error {
+func (a *app) removeData(d data, dryRun bool) error {
 	var errs []error
-	for dir, names := range map[string][]string{
-		c.Store.Dir:   {"blobs", "tmp", "quarantine", "synced", "lock", "format"},
-		c.Store.State: {"index.db*", "receipts.db*", "order.gc*", "ca", "attach", logName, logName + ".1", "run"},
-	} {
+	drop := func(dir string, names ...string) {
 		for _, name := range names {
 			paths, err := filepath.Glob(filepath.Join(dir, name))
 			errs = append(errs, err)
@@ -126,7 +140,22 @@ func (a *app) removeData(c config.Config, dryRun bool) error {
 			errs = append(errs, a.remove(dir, dryRun, removeEmpty))
 		}
 	}
-	return errors.Join(errs...)
+	// A crash of the machine can leave the file empty.
+	format, err := os.ReadFile(filepath.Join(d.store, "format"))
+	if err == nil && (len(format) == 0 || bytes.HasPrefix(format, []byte("sutler "))) {
+		drop(d.store, "blobs", "tmp", "quarantine", "synced", "lock", "format")
+	} else if _, err := os.Stat(d.store); err == nil {
+		a.say("%s stays: it is no store of sutler's", d.store)
+	}
+	drop(filepath.Join(d.state, "ca"), "ca.pem*", "next.pem*")
+	drop(filepath.Join(d.state, "attach"), "lock")
+	drop(filepath.Join(d.state, "run"), "sutler.sock")
+	drop(d.state, "index.db*", "receipts.db*", "order.gc*", logName, logName+".1")
+	if err := errors.Join(errs...); err != nil || dryRun {
+		return err
+	}
+	a.say("deleted what was stored in %s and %s", d.store, d.state)
+	return nil
 }
 
 func (a *app) remove(path string, dryRun bool, do func(string) error) error {

@@ -63,6 +63,10 @@ func TestExecTerms(t *testing.T) {
 		{"not stored", "--strict --offline", "true", with(receipt.Line{Outcome: "error", Error: "u: offline"}), 6, "offline: u: offline"},
 		{"not stored, lenient", "--offline", "true", with(receipt.Line{Outcome: "error", Error: "u: offline"}), 0, "offline: u: offline"},
 		{"failed online", "--strict", "true", with(receipt.Line{Outcome: "error", Error: "down"}), 0, "1 failed"},
+		{"failed command", "", "false", with(receipt.Line{URL: "https://b.example/y", Outcome: "error", Error: "origin unavailable: https://b.example/y: no such host"}), 1,
+			"failed: https://b.example/y: origin unavailable: no such host"},
+		{"failed command, not found", "", "false", with(receipt.Line{URL: "u", Outcome: "error", Error: "u: 404 Not Found"}), 1, "1 failed   receipt 7f3a9c00\n"},
+		{"long reason", "--strict", "true", with(receipt.Line{Outcome: "refused", Error: strings.Repeat("long ", 40) + "(rule r)"}), 5, "(rule r)"},
 		{"lenient", "", "true", with(receipt.Line{Outcome: "refused", Error: "rule r"}), 0, "1 failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

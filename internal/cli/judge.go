@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"sutler/internal/control"
 	"sutler/internal/receipt"
@@ -22,7 +24,7 @@ const (
 // went well: a step may have gone on without what it was refused.
 func (a *app) judge(ctx context.Context, client *control.Client, s receipt.Summary, terms control.BuildRequest) error {
 	var lines []receipt.Line
-	if s.Failed > 0 && (terms.Strict || terms.Offline) {
+	if s.Failed > 0 && (terms.Strict || terms.Offline || s.ExitCode != 0) {
 		r, err := client.Receipt(ctx, s.ID)
 		if err != nil {
 			return err
@@ -31,8 +33,12 @@ func (a *app) judge(ctx context.Context, client *control.Client, s receipt.Summa
 	}
 	refused := a.name(lines, outcomeRefused, "refused")
 	var missing int
-	if terms.Offline {
+	switch {
+	case terms.Offline:
 		missing = a.name(lines, outcomeError, "offline")
+	case s.ExitCode != 0: // the client may have kept the reason to itself
+		a.name(slices.DeleteFunc(slices.Clone(lines), missed), outcomeError, "failed")
+		a.name(lines, outcomeBad, "failed")
 	}
 	if !terms.Strict {
 		return nil
@@ -46,13 +52,19 @@ func (a *app) judge(ctx context.Context, client *control.Client, s receipt.Summa
 		{exitUnverified, s.Unvouched + s.Tunnelled, "strict: nobody vouches for %d of what the build was served"},
 		{exitUnverified, int64(bad), "strict: %d of the answers to the build were not what was promised"},
 		{exitRefused, int64(refused), "strict: policy refused %d of what the build asked for"},
-		{exitNotStored, int64(missing), "strict: %d of what the build asked for are not stored"},
+		{exitNotStored, int64(missing), "strict: not stored: %d of what the build asked for"},
 	} {
 		if verdict.n > 0 {
 			return &exitError{code: verdict.code, err: fmt.Errorf(verdict.text, verdict.n), hints: []string{"sutler receipt show " + short(s.ID)}}
 		}
 	}
 	return nil
+}
+
+// missed reports whether an origin does not have what was asked for. Clients say so
+// themselves, and many ask for what need not be there.
+func missed(l receipt.Line) bool {
+	return strings.HasSuffix(l.Error, "404 Not Found") || strings.HasSuffix(l.Error, "410 Gone")
 }
 
 // count returns how many lines have an outcome.
@@ -72,7 +84,7 @@ func (a *app) name(lines []receipt.Line, outcome, word string) (n int) {
 			continue
 		}
 		if n++; n <= maxNamed {
-			a.say("sutler: %s: %s", word, oneLine(l.Error))
+			a.say("sutler: %s: %s", word, strings.TrimPrefix(l.URL+": "+reason(l), ": "))
 		}
 	}
 	if n > maxNamed {

@@ -61,7 +61,23 @@ func (a *app) receiptShow() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show [ID|last]",
 		Short: "show each file that a build was served; last is the newest build",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Shows each file that a build was served; last is the newest build.
+
+OUTCOME  hit         from the store
+         revalidated from the store, after the origin said that it has not changed
+         stale       from the store, because the origin could not be asked
+         miss        downloaded
+         joined      downloaded together with somebody else's request
+         bypass      passed through, not stored
+         refused     refused by policy
+         bad         not what was promised
+         error       the origin could not be asked, or said no
+
+TRUST    signed      a signature covers it
+         stated      its digest is stated by a document that TLS vouches for
+         transport   TLS alone vouches for it
+         unvouched   nobody does`,
+		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return a.completeBuilds(c, len(args))
 		},
@@ -95,11 +111,11 @@ func writeReceipt(w io.Writer, r control.Receipt) error {
 	if err := table(w, func(row func(...any)) {
 		row("OUTCOME", "TRUST", "SIZE", "DIGEST", "URL", "NOTE")
 		for _, l := range r.Lines {
-			note := l.Note
+			note := printable(l.Note) // the last cell may be long: it says what to do
 			if l.Error != "" {
-				note = l.Error
+				note = reason(l)
 			}
-			row(l.Outcome, dash(l.Trust), humanize.Bytes(uint64(max(0, l.Size))), shortDigest(string(l.Digest)), l.URL, oneLine(note))
+			row(l.Outcome, dash(l.Trust), humanize.Bytes(uint64(max(0, l.Size))), shortDigest(string(l.Digest)), l.URL, note)
 		}
 	}); err != nil {
 		return err

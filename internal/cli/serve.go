@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
+	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/lmittmann/tint"
@@ -47,7 +49,11 @@ func (a *app) serveLogged(ctx context.Context, c config.Config, log *slog.Logger
 	}
 	stop := context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
 	defer stop()
-	return a.Serve(ctx, c, log, func(control.Status) { notify(daemon.SdNotifyReady) })
+	err := a.Serve(ctx, c, log, func(control.Status) { notify(daemon.SdNotifyReady) })
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return hint(err, "--listen ADDRESS:PORT, or listen in the configuration, names another")
+	}
+	return err
 }
 
 // standardLog leads what package net/http has to say of odd origins into the log, at debug

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,7 @@ func (a *app) start(ctx context.Context, c config.Config, flags daemonFlags, cli
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, args...)
 	cmd.Env, cmd.Dir = a.Env, "/"
 	cmd.Stdout, cmd.Stderr = log, log
+	before := size(log)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if a.config != "" && !filepath.IsAbs(a.config) {
 		cmd.Dir = "" // the file was named from here
@@ -137,9 +139,40 @@ func (a *app) start(ctx context.Context, c config.Config, flags daemonFlags, cli
 	go func() { ended <- cmd.Wait() }() // until this process ends
 	s, err := await(ctx, client, ended)
 	if err != nil {
-		return s, hint(fmt.Errorf("%w\n%s", err, tail(logPath)), "the whole log is in "+logPath)
+		return s, startError(err, logPath, before)
 	}
 	return s, nil
+}
+
+// startError says why a daemon did not start, in its own words. What others wrote into the
+// log before it is nobody's answer.
+func startError(err error, logPath string, before int64) error {
+	said := tail(logPath, before)
+	var errs, hints []string
+	for line := range strings.Lines(said) {
+		if text, ok := strings.CutPrefix(line, "sutler: error: "); ok {
+			errs = append(errs, strings.TrimSpace(text))
+		} else if text, ok := strings.CutPrefix(line, "sutler: hint: "); ok {
+			hints = append(hints, strings.TrimSpace(text))
+		}
+	}
+	hints = append(hints, "the whole log is in "+logPath)
+	if len(errs) > 0 {
+		return hint(fmt.Errorf("the daemon did not start: %s", strings.Join(errs, "\n")), hints...)
+	}
+	if said != "" {
+		err = fmt.Errorf("%w\n%s", err, said)
+	}
+	return hint(err, hints...)
+}
+
+// size returns the length of a file, 0 if it cannot be told.
+func size(f *os.File) int64 {
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // await polls until the daemon answers, ended yields, or time is up.
@@ -155,7 +188,7 @@ func await(ctx context.Context, client *control.Client, ended <-chan error) (con
 		}
 		select {
 		case err := <-ended:
-			return s, fmt.Errorf("the daemon did not start: %w", errors.Join(err, errEnded))
+			return s, fmt.Errorf("the daemon did not start: %w", cmp.Or(err, errEnded))
 		case <-ctx.Done():
 			return s, context.Cause(ctx)
 		case <-tick.C:
@@ -184,17 +217,16 @@ func openLog(state string) (string, *os.File, error) {
 // logName is the log's file name in the folder of the state.
 const logName = "sutler.log"
 
-// tail returns the last lines of a file, for an error message.
-func tail(path string) string {
+// tail returns the last lines of what was written to a file after its first bytes, for an
+// error message.
+func tail(path string, after int64) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return err.Error()
 	}
 	defer func() { _ = f.Close() }() // only read from
-	if info, err := f.Stat(); err == nil && info.Size() > logTail {
-		if _, err := f.Seek(-logTail, io.SeekEnd); err != nil {
-			return err.Error()
-		}
+	if _, err := f.Seek(max(after, size(f)-logTail), io.SeekStart); err != nil {
+		return err.Error()
 	}
 	b, err := io.ReadAll(io.LimitReader(f, logTail))
 	if err != nil {

@@ -18,6 +18,7 @@ type Config struct {
 	Bridges   bool     // listen on the addresses of container bridges as well
 	ACNG      string   // host:port of the listener for old apt settings (port 3142), "" for none
 	Socket    string   // path of the control socket
+	Steps     string   // folder with what sutler-runc gives to build steps, "" for none
 
 	Store     Store
 	Upstream  Upstream
@@ -147,6 +148,7 @@ func Default(p Place) Config {
 		Listen:  []string{"127.0.0.1:7885"},
 		Bridges: true,
 		Socket:  d.socket,
+		Steps:   d.steps,
 		Store: Store{
 			Dir: d.cache, State: d.state,
 			MaxSize: 20 << 30, MinFree: 5 << 30, VerifyEvery: 24 * time.Hour,

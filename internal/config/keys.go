@@ -37,6 +37,8 @@ func topKeys() []key {
 			func(c *Config) value { return listValue{&c.Hosts} }},
 		{"socket", "control socket; its folder must be yours alone",
 			func(c *Config) value { return stringValue{&c.Socket} }},
+		{"steps", `folder with what sutler-runc gives to build steps; "" for none`,
+			func(c *Config) value { return stringValue{&c.Steps} }},
 	}
 }
 

@@ -3,29 +3,42 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 )
 
 // folders are the places that sutler uses.
-type folders struct{ config, cache, state, socket string }
+type folders struct{ config, cache, state, socket, steps string }
 
-// folders returns the folders of p: those of the machine, or those of the user by the XDG
+// folders returns the places of p: those of the machine, or those of the user by the XDG
 // base directory specification.
 func (p Place) folders() folders {
-	if p.System {
-		return folders{"/etc/sutler", "/var/cache/sutler", "/var/lib/sutler", systemSocket}
+	d := folders{config: "/etc/sutler", cache: "/var/cache/sutler", state: "/var/lib/sutler", socket: systemSocket, steps: systemSteps}
+	if !p.System {
+		d = p.user()
 	}
+	if runtime.GOOS != "linux" {
+		d.steps = "" // engines run in a virtual machine
+	}
+	return d
+}
+
+func (p Place) user() folders {
 	d := folders{
 		config: filepath.Join(p.xdg("XDG_CONFIG_HOME", ".config"), "sutler"),
 		cache:  filepath.Join(p.xdg("XDG_CACHE_HOME", ".cache"), "sutler"),
 		state:  filepath.Join(p.xdg("XDG_STATE_HOME", ".local/state"), "sutler"),
 	}
-	d.socket = filepath.Join(d.state, "run", "sutler.sock")
+	d.socket, d.steps = filepath.Join(d.state, "run", "sutler.sock"), filepath.Join(d.state, "steps")
 	if run := p.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(run) {
-		d.socket = filepath.Join(run, "sutler.sock")
+		d.socket, d.steps = filepath.Join(run, "sutler.sock"), filepath.Join(run, "sutler-steps")
 	}
 	return d
 }
+
+// systemSteps is where sutler-runc looks. It is not below the folder of the socket, which
+// nobody else may enter: runtimes mount from here with the rights of a container's user.
+const systemSteps = "/run/sutler-steps"
 
 // systemSocket is where the daemon of the whole machine listens for control.
 const systemSocket = "/run/sutler/sutler.sock"

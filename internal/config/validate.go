@@ -88,7 +88,7 @@ func (v *validator) paths() {
 	if len(v.l.Socket) > maxSocketPath {
 		v.fail("socket", "the path has %d bytes, a socket can have %d; choose a shorter one", len(v.l.Socket), maxSocketPath)
 	}
-	if v.l.Store.Dir == v.l.Store.State {
+	if filepath.Clean(v.l.Store.Dir) == filepath.Clean(v.l.Store.State) {
 		v.fail("store.dir", "is the same folder as store.state; the store may be deleted, the state must not be")
 	}
 }

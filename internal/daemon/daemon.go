@@ -62,6 +62,7 @@ type process struct {
 	listeners  *listeners
 	terms      sync.Map      // of running builds that asked for some: policy.Terms by id
 	resolver   *dns.Resolver // nil if no names are answered
+	steps      *steps
 	trouble    trouble
 	tally      tally
 }
@@ -73,6 +74,7 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	d := &process{config: c, options: o, started: time.Now(), stop: stop, trouble: trouble{log: o.Log}}
+	d.steps = newSteps(d)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {
 		return err
@@ -138,10 +140,12 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	}
 	var running sync.WaitGroup
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	d.steps.start(ctx)
 	running.Go(func() { d.collector.Run(background) })
 	naming, unname := context.WithCancel(ctx)
 	defer unname()
 	running.Go(func() { d.runDNS(naming) })
+	running.Go(func() { d.steps.run(background) })
 	running.Go(func() {
 		if err := admin.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
 			d.trouble.add(fmt.Errorf("control socket: %w", err))

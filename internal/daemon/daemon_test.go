@@ -141,6 +141,11 @@ func TestBuild(t *testing.T) {
 		if err != nil || len(items) != 1 || !items[0].Present {
 			t.Fatalf("Items = %+v, %v", items, err)
 		}
+		for _, spelling := range []string{target, strings.Replace(target, "tool", "%74ool", 1), items[0].Key} {
+			if i, err := client.Item(t.Context(), spelling); err != nil || i.URL != target {
+				t.Errorf("Item(%q) = %q, %v", spelling, i.URL, err)
+			}
+		}
 		if got, err := client.Purge(t.Context(), control.PurgeRequest{Match: "tool-1.2.3"}, func(control.Progress) {}); err != nil || got.Entries != 1 {
 			t.Errorf("Purge = %+v, %v", got, err)
 		}
@@ -150,6 +155,16 @@ func TestBuild(t *testing.T) {
 	})
 	if n := fetches.Load(); n != 1 {
 		t.Errorf("%d fetches, want 1", n)
+	}
+}
+
+// A disk that is too full for anything to stay is trouble that status names.
+func TestStatusNamesAFullDisk(t *testing.T) {
+	c := testConfig(t, "127.0.0.1:1")
+	c.Store.MinFree = 1 << 60
+	s, err := start(t, c).Status(t.Context())
+	if err != nil || len(s.Trouble) == 0 || !strings.Contains(s.Trouble[len(s.Trouble)-1], `less free than store.min_free = `) {
+		t.Errorf("Trouble = %q, %v", s.Trouble, err)
 	}
 }
 

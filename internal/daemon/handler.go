@@ -15,7 +15,7 @@ import (
 
 // handler makes what serves clients: the forward proxy, and behind it the native endpoint.
 func (d *process) handler() (http.Handler, error) {
-	lines := sink{&d.tally, d.receipts}
+	lines := d.sink()
 	respond, err := ingress.New(ingress.Options{Engine: d.engine, Passer: d.fetcher(), Receipts: lines, Metrics: d.metrics,
 		Log: d.options.Log, Rules: d.rules(), Profiles: d.profiles, Terms: d.termsOf})
 	if err != nil {

@@ -110,7 +110,7 @@ func (d *process) openEcosystems() error {
 		delete(hosts, d.profiles[len(d.profiles)-1].Name)
 	}
 	for name := range hosts {
-		return fmt.Errorf("hosts: there is no ecosystem %q; `sutler config init` shows how to write it", name)
+		return fmt.Errorf("hosts: there is no ecosystem %q; it is one of %s", name, strings.Join(slices.Sorted(slices.Values(d.names())), ", "))
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (d *process) openEngine(context.Context) (err error) {
 	d.metrics = metrics.New(d.options.Version, d.names()...)
 	d.metrics.WatchNames(dns.Kinds(), dns.Results())
 	d.engine, err = engine.New(engine.Options{
-		Ecosystems: d.ecosystems, Index: d.index, Blobs: d.blobs, Upstream: d.fetcher(), Receipts: sink{&d.tally, d.receipts},
+		Ecosystems: d.ecosystems, Index: d.index, Blobs: d.blobs, Upstream: d.fetcher(), Receipts: d.sink(),
 		Rules: rules, Grace: d.config.Freshness.Grace, Scope: d.upstream.Scope,
 		Used: d.collector.Touch, Kept: d.collector.Added, Trouble: d.trouble.add,
 	})

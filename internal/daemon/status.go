@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -56,7 +57,13 @@ type tally struct {
 // sink passes receipt lines on to the store of receipts, and counts them.
 type sink struct {
 	tally *tally
+	seen  func(build string)
 	next  receipt.Sink
+}
+
+// sink returns what takes the lines of receipts.
+func (d *process) sink() receipt.Sink {
+	return sink{&d.tally, d.steps.records.seen, d.receipts}
 }
 
 // Append implements receipt.Sink.
@@ -71,6 +78,7 @@ func (s sink) Append(l receipt.Line) {
 			s.tally.fromStore.Add(l.Bytes)
 		}
 	}
+	s.seen(l.Build)
 	s.next.Append(l)
 }
 
@@ -97,6 +105,10 @@ func (d *process) Status(context.Context) (control.Status, error) {
 	}
 	free, err := freeBytes(d.config.Store.Dir)
 	s.Store.Free = free
+	if err == nil && free < d.config.Store.MinFree {
+		s.Trouble = append(s.Trouble, fmt.Sprintf("the file system of %s has less free than store.min_free = %s: what is stored is soon deleted again",
+			d.config.Store.Dir, s.Settings["store.min_free"]))
+	}
 	return s, err
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	"sutler/internal/blob"
@@ -43,8 +44,8 @@ func (s stock) item(ctx context.Context, en index.Entry) control.Item {
 func (s stock) Item(ctx context.Context, name string) (control.Item, error) {
 	en, err := s.d.index.Entry(ctx, name)
 	if errors.Is(err, index.ErrNotFound) {
-		for _, p := range s.d.profiles {
-			if en, err = s.d.index.Entry(ctx, ecosystem.Key(p.Name, name, "")); err == nil {
+		for _, key := range s.keys(name) {
+			if en, err = s.d.index.Entry(ctx, key); err == nil {
 				break
 			}
 		}
@@ -58,6 +59,25 @@ func (s stock) Item(ctx context.Context, name string) (control.Item, error) {
 		i.Builds = append(i.Builds, b.ID)
 	}
 	return i, err
+}
+
+// keys returns the keys under which a URL may be stored, as it is written or as the
+// ecosystems spell it: people copy URLs from clients, which spell them in other ways.
+func (s stock) keys(rawURL string) []string {
+	var keys []string
+	for _, p := range s.d.profiles {
+		keys = append(keys, ecosystem.Key(p.Name, rawURL, ""))
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" {
+		return keys
+	}
+	for _, e := range s.d.ecosystems {
+		if res, err := e.Classify(ecosystem.Request{Method: "GET", URL: u}); err == nil {
+			keys = append(keys, res.Key())
+		}
+	}
+	return keys
 }
 
 // Usage implements control.Stock.

@@ -340,8 +340,12 @@ func (e *Engine) line(req ecosystem.Request, a *Answer) receipt.Line {
 
 // failure returns the receipt line of a request that got no answer.
 func (e *Engine) failure(req ecosystem.Request, res ecosystem.Resource, err error) receipt.Line {
-	return receipt.Line{Build: req.Build, At: e.Now(), Ecosystem: res.Ecosystem, Method: req.Method, URL: publicURL(res.URL),
+	l := receipt.Line{Build: req.Build, At: e.Now(), Ecosystem: res.Ecosystem, Method: req.Method, URL: publicURL(res.URL),
 		Package: res.Package, Version: res.Version, Size: -1, Outcome: string(Fails(err)), Error: err.Error()}
+	if errors.Is(err, upstream.ErrNotFound) {
+		l.Note = receipt.Absent
+	}
+	return l
 }
 
 // Fails returns the outcome of a request that Serve answered with an error.

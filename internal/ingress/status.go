@@ -28,7 +28,7 @@ var failures = []struct {
 	{policy.ErrRefused, http.StatusForbidden, "change the rule that is named if this is wanted"},
 	{ecosystem.ErrRefused, http.StatusForbidden, "talk to the registry itself for this operation"},
 	{upstream.ErrBlocked, http.StatusForbidden, "configure the host if sutler may reach it"},
-	{ecosystem.ErrUnknown, http.StatusNotFound, "check the path against the ecosystem's documentation"},
+	{ecosystem.ErrUnknown, http.StatusNotFound, "check the path against the ecosystem's documentation; a host of your own is named by hosts = [\"ECOSYSTEM=HOST\"]"},
 	{digest.ErrMismatch, http.StatusBadGateway, "nothing was stored; if it stays so, ask whoever runs the origin"},
 	{ecosystem.ErrInvalid, http.StatusBadGateway, "nothing was stored; if it stays so, ask whoever runs the origin"},
 	{engine.ErrRolledBack, http.StatusBadGateway, "wait for the mirror to catch up, or use another"},

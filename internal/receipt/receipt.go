@@ -56,7 +56,7 @@ type Summary struct {
 	Verified   int64 `json:"verified"`   // files with trust signed or stated
 	Unvouched  int64 `json:"unvouched"`  // files of trust unvouched: nobody states a digest, and the transport proves nothing
 	Tunnelled  int64 `json:"tunnelled"`  // connections that went through unseen
-	Failed     int64 `json:"failed"`     // answers that ended bad, refused or error
+	Failed     int64 `json:"failed"`     // answers that ended bad, refused or error, see Line.Failed
 }
 
 // A Sink takes lines. Append never blocks on the database: lines are kept in memory and

@@ -39,9 +39,14 @@ func (s *Summary) Add(l Line) {
 	}
 }
 
-// Failed reports whether the line is about an answer that ended bad, refused or error.
+// Absent is the note of lines about what its origin says it does not have: clients look in
+// several places, and ask for what may not be there.
+const Absent = "not at the origin"
+
+// Failed reports whether the line is about an answer that ended bad, refused or error,
+// other than by the origin's word that there is nothing.
 func (l Line) Failed() bool {
-	return l.Outcome == "bad" || l.Outcome == "refused" || l.Outcome == "error"
+	return l.Outcome == "bad" || l.Outcome == "refused" || l.Outcome == "error" && l.Note != Absent
 }
 
 // File reports whether the line is about a body that the cache knows and the client got:

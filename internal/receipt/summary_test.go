@@ -28,6 +28,7 @@ func TestSummaryAdd(t *testing.T) {
 		{"tunnel refused", receipt.Line{Ecosystem: "tunnel", Outcome: "refused", Size: -1}, receipt.Summary{Failed: 1}},
 		{"refused without size", receipt.Line{Outcome: "refused"}, receipt.Summary{Failed: 1}},
 		{"bad", receipt.Line{Outcome: "bad", Bytes: 4, Size: 10, Upstream: 4, Error: "mismatch"}, receipt.Summary{Bytes: 4, Upstream: 4, Failed: 1}},
+		{"absent", receipt.Line{Outcome: "error", Note: receipt.Absent, Size: -1, Error: "404 Not Found"}, receipt.Summary{}},
 		{"error", receipt.Line{Outcome: "error", Size: -1, Error: "origin unavailable"}, receipt.Summary{Failed: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

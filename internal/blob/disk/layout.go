@@ -89,7 +89,7 @@ func (s *Store) checkFormat() error {
 		if _, err := s.root.Lstat("blobs"); err == nil {
 			return fmt.Errorf("%w: it holds blobs but no file %q", ErrFormat, formatName)
 		}
-		return nil
+		return s.checkEmpty()
 	}
 	if err != nil {
 		return err
@@ -101,6 +101,23 @@ func (s *Store) checkFormat() error {
 	if v != formatVersion {
 		return fmt.Errorf("%w: it has format %d, this version knows %d; use the version that wrote it or another directory",
 			ErrFormat, v, formatVersion)
+	}
+	return nil
+}
+
+// checkEmpty refuses a directory that holds what a store would take for its own, or anything
+// that people see: a home, say. What belongs to the store is deleted by name one day.
+func (s *Store) checkEmpty() error {
+	entries, err := s.readDir(".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if name == lockName || name == formatName+".new" || name == "lost+found" || strings.HasPrefix(name, ".") {
+			continue // a start that was cut short, a fresh file system
+		}
+		return fmt.Errorf("%w: it holds other things (%s …); use an empty directory, or a new one in it", ErrForeign, name)
 	}
 	return nil
 }

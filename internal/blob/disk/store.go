@@ -37,6 +37,8 @@ var (
 	// ErrFormat is returned by Open for a directory that is not a store, or that a newer
 	// version wrote. It is left as it was.
 	ErrFormat = errors.New("store cannot be read by this version")
+	// ErrForeign means that a directory is no store, and not empty either.
+	ErrForeign = errors.New("not a store")
 	// ErrClosed is returned by calls that change a store which was closed.
 	ErrClosed = errors.New("store is closed")
 )

@@ -118,7 +118,20 @@ func (h *Handler) mounted(w http.ResponseWriter, r *http.Request) {
 		h.Respond.Respond(w, r, h.Respond.Request(r, u, build))
 		return
 	}
-	ingress.Refuse(w, http.StatusNotFound, "no ecosystem is mounted at "+path+"; sutler's paths are listed in the documentation")
+	ingress.Refuse(w, http.StatusNotFound, "no ecosystem is mounted at "+path+"; sutler's paths are "+strings.Join(h.paths(), " "))
+}
+
+// paths returns what the paths of this endpoint begin with.
+func (h *Handler) paths() []string {
+	var out []string
+	for _, m := range h.routes {
+		first, _, _ := strings.Cut(strings.TrimPrefix(m.Path, "/"), "/")
+		if p := "/" + first + "/"; !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // BuildPath is what the paths of a build's clients begin with, before the build's name and

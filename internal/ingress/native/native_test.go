@@ -185,6 +185,9 @@ func TestOperators(t *testing.T) {
 			t.Errorf("%s: %d %q", target, status, body)
 		}
 	}
+	if status, body := get(t, h, "localhost", "/npn/x"); status != 404 || !strings.Contains(body, "no ecosystem is mounted at /npn/x; sutler's paths are /apt/ /npm/\n") {
+		t.Errorf("a path that is not mounted: %d %q", status, body)
+	}
 	trouble = errors.New("store is read-only")
 	if status, body := get(t, h, "localhost", "/readyz"); status != 503 || !strings.Contains(body, "store is read-only") {
 		t.Errorf("not ready: %d %q", status, body)

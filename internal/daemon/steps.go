@@ -1,0 +1,254 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"sutler/internal/ociruntime"
+	"sutler/internal/settings"
+)
+
+// lookEvery is how often the daemon looks for bridges that came or went, and for steps that
+// have ended.
+const lookEvery = 2 * time.Second
+
+// steps keeps the folder from which sutler-runc serves build steps, and hears from it.
+type steps struct {
+	d       *process
+	dir     string
+	conn    *net.UnixConn // nil if there is no folder
+	written ociruntime.Settings
+	tried   map[netip.Addr]bool // bridges
+	records records
+}
+
+func newSteps(d *process) *steps {
+	return &steps{d: d, dir: d.config.Steps, tried: map[netip.Addr]bool{}, records: newRecords()}
+}
+
+// start makes the folder. Without it steps are not served, and everybody else is.
+func (s *steps) start(ctx context.Context) {
+	if s.dir == "" {
+		return
+	}
+	if err := s.open(ctx); err != nil {
+		s.d.trouble.add(fmt.Errorf("build steps are not served by sutler-runc: %w", err))
+		s.close()
+	}
+}
+
+func (s *steps) open(ctx context.Context) error {
+	files := filepath.Join(s.dir, ociruntime.FilesName)
+	if err := os.MkdirAll(files, 0o755); err != nil {
+		return err
+	}
+	for _, dir := range []string{s.dir, files} {
+		if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask is: steps run as any user
+			return err
+		}
+	}
+	v := settings.Values{Proxy: ociruntime.ProxyMark, Native: ociruntime.NativeMark, Dir: ociruntime.Dir, NoProxy: s.d.noProxy()}
+	for _, e := range settings.Env(s.d.profiles, v, false) {
+		s.written.Env = append(s.written.Env, ociruntime.Variable{Name: e.Name, Value: e.Value})
+	}
+	if err := fill(files, settings.Files(s.d.profiles, v, s.d.bundle)); err != nil {
+		return err
+	}
+	if err := s.listen(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.written.Network, err = os.Readlink("/proc/self/ns/net"); err != nil {
+		return err
+	}
+	return s.refresh(ctx)
+}
+
+// listen opens the socket for reports, which is also the sign of life.
+func (s *steps) listen(ctx context.Context) error {
+	at := filepath.Join(s.dir, ociruntime.SocketName)
+	var dialer net.Dialer
+	if c, err := dialer.DialContext(ctx, "unixgram", at); err == nil {
+		return errors.Join(fmt.Errorf("another sutler serves them from %s; give this one another folder by `steps`", s.dir), c.Close())
+	}
+	if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: at})
+	if err != nil {
+		return err
+	}
+	s.conn = conn
+	return os.Chmod(at, 0o600)
+}
+
+// close takes the folder out of use: from here on steps are left alone. The files stay,
+// since running steps read them.
+func (s *steps) close() {
+	if s.conn == nil {
+		return
+	}
+	for _, name := range []string{ociruntime.SettingsName, ociruntime.SocketName} {
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.d.trouble.add(err)
+		}
+	}
+	s.d.trouble.add(s.conn.Close())
+	s.conn = nil
+}
+
+// run keeps the folder up to date and takes reports until ctx is done.
+func (s *steps) run(ctx context.Context) {
+	if s.conn == nil {
+		return
+	}
+	reports := make(chan ociruntime.Report)
+	ended := make(chan struct{})
+	go func(conn *net.UnixConn) { read(ctx, conn, reports); close(ended) }(s.conn)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case r := <-reports:
+			s.records.report(r, time.Now())
+		case id := <-s.records.first:
+			s.d.trouble.add(s.records.begin(context.WithoutCancel(ctx), s.d.receipts, id))
+		case now := <-tick.C:
+			s.d.trouble.add(s.records.end(ctx, s.d.receipts, now))
+			s.d.trouble.add(s.refresh(ctx))
+		case <-ctx.Done():
+			s.close()
+			<-ended
+			s.d.trouble.add(s.records.end(context.WithoutCancel(ctx), s.d.receipts, time.Now().Add(forget)))
+			return
+		}
+	}
+}
+
+// read passes reports on until the socket is closed.
+func read(ctx context.Context, conn *net.UnixConn, to chan<- ociruntime.Report) {
+	buf := make([]byte, ociruntime.MaxReport)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		var r ociruntime.Report
+		if json.Unmarshal(buf[:n], &r) != nil {
+			continue // of another version; only a name is lost
+		}
+		select {
+		case to <- r:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// refresh listens on new bridges and writes the settings if they have changed.
+func (s *steps) refresh(ctx context.Context) error {
+	if s.d.config.Bridges {
+		addrs, err := bridges()
+		if err != nil {
+			return err
+		}
+		for _, a := range addrs {
+			if !s.tried[a] {
+				s.tried[a] = true
+				s.d.trouble.add(s.d.listeners.listen(ctx, net.JoinHostPort(a.String(), s.d.listeners.port())))
+			}
+		}
+	}
+	now := s.written
+	now.Listen = s.reachable()
+	if reflect.DeepEqual(now, s.written) {
+		return nil
+	}
+	s.written = now
+	return now.Write(s.dir)
+}
+
+// reachable returns the listeners by which steps reach the daemon: an unspecified address
+// stands for loopback and all bridges.
+func (s *steps) reachable() []ociruntime.Listener {
+	var out []ociruntime.Listener
+	add := func(addr netip.Addr, port uint16) {
+		name, found := interfaceOf(addr)
+		if addr.IsLoopback() {
+			name = ""
+		}
+		l := ociruntime.Listener{Address: netip.AddrPortFrom(addr, port).String(), Interface: name}
+		if found && !slices.Contains(out, l) {
+			out = append(out, l)
+		}
+	}
+	for _, a := range s.d.listeners.addresses() {
+		ap, err := netip.ParseAddrPort(a)
+		switch {
+		case err != nil || a == s.d.config.ACNG:
+		case !ap.Addr().IsUnspecified():
+			add(ap.Addr().Unmap(), ap.Port())
+		default:
+			add(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port())
+			addrs, err := bridges()
+			s.d.trouble.add(err)
+			for _, b := range addrs {
+				add(b, ap.Port())
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b ociruntime.Listener) int {
+		if (a.Interface == "") != (b.Interface == "") {
+			return len(a.Interface) - len(b.Interface) // loopback first
+		}
+		return 0
+	})
+	return out
+}
+
+// interfaceOf returns the name of the interface that has an address.
+func interfaceOf(addr netip.Addr) (string, bool) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return "", false
+	}
+	for _, i := range all {
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it has just gone
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr {
+				return i.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// fill makes a folder hold these files, each replaced in one piece, and no others.
+func fill(dir string, files map[string][]byte) error {
+	have, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range have {
+		if _, keep := files[f.Name()]; !keep {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, f.Name())))
+		}
+	}
+	for name, data := range files {
+		err = errors.Join(err, ociruntime.Replace(filepath.Join(dir, name), data, 0o644))
+	}
+	return err
+}

@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sutler/internal/config"
+	"sutler/internal/control"
+	"sutler/internal/ociruntime"
+	"sutler/internal/receipt/memory"
+)
+
+// TestRecords follows steps: one that asks, one that does not, one whose engine never says
+// that it has ended.
+func TestRecords(t *testing.T) {
+	r, store := newRecords(), memory.New()
+	now := time.Unix(1e9, 0)
+	for id, container := range map[string]string{"aa11": "c1", "bb22": "c2", "cc33": ""} {
+		r.report(ociruntime.Report{ID: id, Container: container, Builder: "buildkit", Args: []string{"/bin/sh", "-c", "apt-get\n  update"}}, now)
+	}
+	for _, id := range []string{"aa11", "aa11", "cc33", "dd44", ""} {
+		r.seen(id)
+	}
+	for range len(r.first) {
+		if err := r.begin(t.Context(), store, <-r.first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.report(ociruntime.Report{Container: "c1"}, now)
+	r.report(ociruntime.Report{Container: "c2"}, now)
+	r.report(ociruntime.Report{Container: "of no step"}, now)
+	ended := func(at time.Time) (ids []string) {
+		if err := r.end(t.Context(), store, at); err != nil {
+			t.Fatal(err)
+		}
+		all, err := store.Builds(t.Context(), 10)
+		if err != nil || len(all) != 2 {
+			t.Fatalf("%d receipts, want 2: %v", len(all), err)
+		}
+		for _, s := range all {
+			if s.Command != "buildkit: RUN apt-get update" {
+				t.Errorf("command %q", s.Command)
+			}
+			if !s.Ended.IsZero() {
+				ids = append(ids, s.ID)
+			}
+		}
+		return ids
+	}
+	if got := ended(now); len(got) != 0 {
+		t.Errorf("ended at once: %v", got)
+	}
+	if got := ended(now.Add(settle)); len(got) != 1 || got[0] != "aa11" {
+		t.Errorf("ended: %v, want aa11", got)
+	}
+	if got := ended(time.Now().Add(forget)); len(got) != 2 || len(r.steps) != 0 {
+		t.Errorf("ended: %v, %d remembered", got, len(r.steps))
+	}
+}
+
+func TestCommand(t *testing.T) {
+	for want, args := range map[string][]string{
+		`b: RUN make all`: {"/bin/sh", "-c", "make\tall"}, `b: RUN ["/bin/true","<x"]`: {"/bin/true", "<x"},
+		"b: RUN " + strings.Repeat("x", maxCommand) + " …": {"sh", "-c", strings.Repeat("x", 1000)},
+	} {
+		got := command(ociruntime.Report{Builder: "b", Args: args})
+		if got != want {
+			t.Errorf("%q: %q, want %q", args, got, want)
+		}
+	}
+}
+
+// TestSteps runs a daemon and looks at what it keeps for steps, and that nothing but files
+// is left when it ends.
+func TestSteps(t *testing.T) {
+	dir := t.TempDir()
+	c := config.Default(config.Place{Getenv: func(string) string { return dir }})
+	c.Listen, c.Bridges, c.Socket, c.Steps = []string{"127.0.0.1:0"}, false, dir+"/run/s", dir+"/steps"
+	c.Store.Dir, c.Store.State, c.Store.MinFree = dir+"/cache", dir+"/state", 0
+	ctx, stop := context.WithCancel(t.Context())
+	ready, done := make(chan control.Status, 1), make(chan error, 1)
+	go func() {
+		done <- Run(ctx, c, Options{Version: "1", Log: slog.New(slog.DiscardHandler), Ready: func(s control.Status) { ready <- s }})
+	}()
+	var status control.Status
+	select {
+	case status = <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	var s ociruntime.Settings
+	data, err := os.ReadFile(c.Steps + "/" + ociruntime.SettingsName)
+	if err != nil || json.Unmarshal(data, &s) != nil {
+		t.Fatalf("%v: %s", err, data)
+	}
+	if len(s.Listen) != 1 || s.Listen[0].Address != status.Listen[0] || s.Listen[0].Interface != "" || !strings.Contains(string(data), ociruntime.ProxyMark) {
+		t.Errorf("settings: %s", data)
+	}
+	if _, err := os.Stat(c.Steps + "/files/ca.pem"); err != nil {
+		t.Error(err)
+	}
+	conn, err := net.Dial("unixgram", c.Steps+"/"+ociruntime.SocketName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"{", `{"id":"aa11","container":"c"}`} {
+		if _, err := conn.Write([]byte(text)); err != nil {
+			t.Error(err)
+		}
+	}
+	_ = conn.Close()
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(c.Steps)
+	if err != nil || len(left) != 1 || left[0].Name() != ociruntime.FilesName {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
