@@ -7,6 +7,9 @@
 #   engines.sh env NAME        print shell assignments for clients of the engine
 #   engines.sh exec NAME CMD   run CMD with these variables inside the engine's network
 #   engines.sh chroot NAME CMD run CMD in the engine's own file system and network
+#   engines.sh root NAME       print the folder that is the engine's root
+#   engines.sh restart NAME    stop the daemon of docker20 or docker28 and start it again; fails
+#                              if it does not come back
 #   engines.sh reset NAME      stop it and delete its images and layers
 #   engines.sh down [NAME]     stop it (all) and undo what was changed on this machine
 #   engines.sh purge           down, and delete everything that was downloaded or built
@@ -17,6 +20,9 @@
 # client) and buildctl. Archive and keys are the machine's own: its apt sources
 # and debian-archive-keyring, its `go env GOPROXY`.
 #
+# SUTLER_E2E_INSTANCE, a number from 1 to 9, with a SUTLER_E2E_DIR of its own, runs a
+# further set of engines beside the first.
+#
 # Anything that must be reachable from a RUN step, such as sutler itself, has to
 # be started by `exec`: only there the bridge address exists.
 set -euo pipefail
@@ -25,7 +31,9 @@ BUILDKIT_VERSION=v0.33.0
 BUILDX_VERSION=v0.37.2
 
 cache=${SUTLER_E2E_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sutler-e2e}
-table=sutler_e2e
+instance=${SUTLER_E2E_INSTANCE:-}
+table=sutler_e2e$instance
+prefix=10.$((213 + ${instance:-0}))
 say() { echo "engines.sh: $*" >&2; }
 die() { say "$@"; exit 1; }
 
@@ -33,14 +41,16 @@ die() { say "$@"; exit 1; }
 need() {
 	name=$1
 	tree=$cache/$name
-	ns=sutler-e2e-$name
+	ns=sutler-e2e$instance-$name
 	pidfile=$cache/run/$name.pid
+	veth=se2e$instance
 	case $name in
-	docker20) suite=bookworm net=10.213.20 packages=docker.io,iptables,ca-certificates,git ;;
-	docker28) suite=sid net=10.213.28 packages=docker.io,docker-cli,docker-buildx,iptables,ca-certificates,git ;;
-	buildkitd) suite=sid net=10.213.34 tree=$cache/docker28 packages= ;;
+	docker20) suite=bookworm net=$prefix.20 packages=docker.io,iptables,ca-certificates,git ;;
+	docker28) suite=sid net=$prefix.28 packages=docker.io,docker-cli,docker-buildx,iptables,ca-certificates,git ;;
+	buildkitd) suite=sid net=$prefix.34 tree=$cache/docker28 packages= ;;
 	*) die "no engine \"$name\"; there are docker20, docker28 and buildkitd" ;;
 	esac
+	veth+=${instance:+-}${net##*.}
 }
 
 archive() {
@@ -96,7 +106,7 @@ base_image() {
 # network: a namespace behind its own veth pair; one nft table of ours does the NAT.
 network() {
 	[ ! -e "/run/netns/$ns" ] || return 0
-	local out mtu veth=se2e${net##*.}
+	local out mtu
 	out=$(ip -o route get 198.51.100.1 2>/dev/null | sed -nE 's/.* dev ([^ ]+).*/\1/p')
 	mtu=$(cat "/sys/class/net/${out:-lo}/mtu")
 	[ "$mtu" -le 1500 ] || mtu=1500
@@ -112,7 +122,7 @@ network() {
 	echo 1 >/proc/sys/net/ipv4/ip_forward
 	nft list table ip $table >/dev/null 2>&1 || nft -f - <<-NFT
 		table ip $table {
-			chain post { type nat hook postrouting priority srcnat; ip saddr 10.213.0.0/16 ip daddr != 10.213.0.0/16 masquerade; }
+			chain post { type nat hook postrouting priority srcnat; ip saddr $prefix.0.0/16 ip daddr != $prefix.0.0/16 masquerade; }
 		}
 	NFT
 }
@@ -173,6 +183,23 @@ clients() {
 	esac
 }
 
+start_docker() {
+	rm -f "$tree/run/docker.sock" "$tree/run/docker.pid" "$tree/run/docker/containerd/containerd.pid"
+	launch dockerd -H unix:///run/docker.sock --data-root /var/lib/docker --exec-root /run/docker --pidfile /run/docker.pid \
+		--mtu "$(cat "/sys/class/net/$veth/mtu")"
+	await in_env docker version
+}
+
+restart() {
+	need "$1"
+	[ "$name" != buildkitd ] || die "only docker20 and docker28 are restarted"
+	[ -e "/run/netns/$ns" ] || die "$name is not up"
+	exec 9>"$cache/run/lock"
+	flock 9
+	halt
+	start_docker
+}
+
 up() {
 	need "$1"
 	[ "$(id -u)" = 0 ] || die "only root can start an engine"
@@ -186,18 +213,15 @@ up() {
 	clients
 	network
 	if ! running; then
-		if [ "$name" = buildkitd ]; then
+		if [ "$name" != buildkitd ]; then
+			start_docker
+		else
 			rm -f "$tree/run/buildkit.sock"
 			launch "/opt/buildkitd-$BUILDKIT_VERSION" --addr unix:///run/buildkit.sock --root /var/lib/buildkit --oci-worker-net=host
 			9>&- await test -S "$tree/run/buildkit.sock"
 			9>&- await in_env buildctl debug workers
 			in_env docker buildx inspect sutler-e2e >/dev/null 2>&1 ||
 				in_env docker buildx create --name sutler-e2e --driver remote "unix://$tree/run/buildkit.sock" --use >/dev/null
-		else
-			rm -f "$tree/run/docker.sock" "$tree/run/docker.pid" "$tree/run/docker/containerd/containerd.pid"
-			launch dockerd -H unix:///run/docker.sock --data-root /var/lib/docker --exec-root /run/docker --pidfile /run/docker.pid \
-				--mtu "$(cat "/sys/class/net/se2e${net##*.}/mtu")"
-			await in_env docker version
 		fi
 	fi
 	if [ "$name" != buildkitd ] && ! in_env docker image inspect debian:bookworm-slim >/dev/null 2>&1; then
@@ -226,8 +250,7 @@ in_env() { # the lock must not pass to children that outlive us
 	nsenter --net="/run/netns/$ns" env "${vars[@]}" "$@" 9>&-
 }
 
-stop() {
-	need "$1"
+halt() { # the daemon, not its network
 	local pid child
 	if running; then
 		pid=$(cat "$pidfile")
@@ -237,14 +260,19 @@ stop() {
 		kill -KILL "$pid" 2>/dev/null || true
 	fi
 	rm -f "$pidfile"
+}
+
+stop() {
+	need "$1"
+	halt
 	ip netns del "$ns" 2>/dev/null || true
-	ip link del "se2e${net##*.}" 2>/dev/null || true
+	ip link del "$veth" 2>/dev/null || true
 }
 
 down() {
 	local one
 	for one in ${1:-docker20 docker28 buildkitd}; do stop "$one"; done
-	if ! compgen -G '/run/netns/sutler-e2e-*' >/dev/null; then
+	if ! compgen -G "/run/netns/sutler-e2e$instance-*" >/dev/null; then
 		nft delete table ip $table 2>/dev/null || true
 		[ ! -e "$cache/run/ip_forward" ] || cat "$cache/run/ip_forward" >/proc/sys/net/ipv4/ip_forward
 		rm -f "$cache/run/ip_forward"
@@ -259,6 +287,8 @@ up) up "${2:?which engine?}" ;;
 env) need "${2:?which engine?}"; variables | sed -E "s/^([^=]+)=(.*)/export \1='\2'/" ;;
 exec) need "${2:?which engine?}"; shift 2; in_env "$@" ;;
 chroot) need "${2:?which engine?}"; shift 2; nsenter --all --target="$(ps -o pid= --ppid "$(cat "$pidfile")" | head -1 | tr -d ' ')" "$@" ;;
+root) need "${2:?which engine?}"; echo "$tree" ;;
+restart) restart "${2:?which engine?}" ;;
 reset)
 	stop "${2:?which engine?}"
 	case $name in buildkitd) rm -rf "$tree/var/lib/buildkit" ;; *) rm -rf "$tree/var/lib/docker" ;; esac

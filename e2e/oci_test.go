@@ -127,8 +127,14 @@ func metric(t *testing.T, d *daemon, name string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sampleSum(t, string(text), name)
+}
+
+// sampleSum is metric of a text of the daemon's.
+func sampleSum(t *testing.T, text, name string) int64 {
+	t.Helper()
 	var sum float64
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if !strings.HasPrefix(line, name) {
 			continue
 		}

@@ -93,6 +93,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.socket, "socket", "", "control socket of the daemon")
 	root.AddCommand(
 		a.up(), a.down(), a.status(), a.doctor(), a.serve(),
+		a.attach(), a.detach(), a.lookout(),
 		a.build(), a.exec(), a.receipt(),
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
 		a.ca(), a.image(), a.configuration(), a.dns(), a.version(), a.healthcheck(), a.probe(),
@@ -135,11 +136,12 @@ func explainArgs(c *cobra.Command) {
 const longHelp = `sutler lets container builds fetch base images and packages through a local cache that
 verifies them, without touching a Dockerfile.
 
-  sutler up                start here
+  sutler up                start here: starts sutler and attaches docker
   sutler build -t app .    build through it; prints what the build was served
-  sutler down              stop
+  sutler down              detach everything, restore what was changed, stop
 
-Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 not running, 4 verification
+Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 not running or
+not attached, 4 verification
 failed; build and exec end with the code of the command that they ran. If that is 0,
 --strict makes it 4 if anything was not verified, 5 if anything was refused by policy, and,
 with --offline, 6 if anything was not stored.`

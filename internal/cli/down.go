@@ -25,11 +25,15 @@ const stopWithin = 45 * time.Second
 
 // down returns the command that stops the daemon.
 func (a *app) down() *cobra.Command {
-	var purge, dryRun bool
+	var purge, dryRun, keep bool
+	var f attachFlags
 	c := &cobra.Command{
 		Use:   "down",
-		Short: "stop sutler; running answers are finished first",
-		Args:  cobra.NoArgs,
+		Short: "detach everything, restore what was changed, and stop sutler",
+		Long: `down takes sutler's settings out of everything that was attached, also after a crash, and
+then stops sutler; running answers are finished first. What cannot be taken out by itself
+is shown, and sutler goes on running.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := a.load(nil)
 			if err != nil {
@@ -37,6 +41,10 @@ func (a *app) down() *cobra.Command {
 			}
 			client, err := a.client()
 			if err != nil {
+				return err
+			}
+			f.dryRun = dryRun
+			if _, err := a.detachNamed(c.Context(), l.Config, nil, f); err != nil || keep {
 				return err
 			}
 			s, err := a.stop(c.Context(), client, dryRun)
@@ -50,6 +58,8 @@ func (a *app) down() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&purge, "purge", false, "also delete everything that sutler stored: files, index, receipts, CA")
+	c.Flags().BoolVar(&keep, "keep-running", false, "detach only")
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "agree to a restart of what is detached, where a reload is not enough")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
 	return c
 }
@@ -142,6 +152,7 @@ func (a *app) removeData(d data, dryRun bool) error {
 		a.say("%s stays: it is no store of sutler's", d.store)
 	}
 	drop(filepath.Join(d.state, "ca"), "ca.pem*", "next.pem*")
+	drop(filepath.Join(d.state, "attach"), "lock")
 	drop(filepath.Join(d.state, "run"), "sutler.sock")
 	drop(d.state, "index.db*", "receipts.db*", "order.gc*", logName, logName+".1")
 	if err := errors.Join(errs...); err != nil || dryRun {

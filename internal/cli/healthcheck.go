@@ -33,13 +33,13 @@ func (a *app) healthcheck() *cobra.Command {
 			if len(s.Listen) == 0 {
 				return errors.New("it serves no clients")
 			}
-			return probe(ctx, "http://"+s.Listen[0]+"/readyz")
+			return ask(ctx, "http://"+s.Listen[0]+"/readyz")
 		},
 	}
 }
 
-// probe asks for a URL and wants 200, without any proxy in between.
-func probe(ctx context.Context, url string) error {
+// ask asks for a URL and wants 200, without any proxy in between.
+func ask(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"sutler/internal/attach"
 	"sutler/internal/control"
 )
 
@@ -67,10 +68,19 @@ func (a *app) showStatus(ctx context.Context, client *control.Client) error {
 	if err != nil {
 		return err
 	}
-	return a.print(s, func(w io.Writer) error { return writeStatus(w, s) })
+	var list []attach.Listing
+	if l, err := a.load(nil); err == nil { // a broken configuration is in nobody's way
+		if list, err = a.attacher(l.Config, attachFlags{}).List(); err != nil {
+			return err
+		}
+	}
+	return a.print(struct {
+		control.Status
+		Attached []attach.Listing `json:"attached,omitempty"`
+	}{s, list}, func(w io.Writer) error { return writeStatus(w, s, list) })
 }
 
-func writeStatus(w io.Writer, s control.Status) error {
+func writeStatus(w io.Writer, s control.Status, attached []attach.Listing) error {
 	return table(w, func(row func(...any)) {
 		mode := ""
 		if s.Offline {
@@ -87,6 +97,9 @@ func writeStatus(w io.Writer, s control.Status) error {
 		row("CA", caLine(s.CA))
 		for _, t := range s.Tunnelled {
 			row("tunnelled", t)
+		}
+		for _, l := range attached {
+			row("attached", l.Tool+" since "+l.Since.Local().Format(time.DateTime)+attachedNote(l))
 		}
 		if len(s.Trouble) == 0 {
 			row("trouble", "none")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sutler/internal/attach"
 	"sutler/internal/config"
 	"sutler/internal/control"
 )
@@ -34,19 +35,26 @@ const (
 func (a *app) up() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "start sutler in the background",
+		Short: "start sutler in the background and attach what is found here: docker",
 		Args:  cobra.NoArgs,
 	}
 	flags := newDaemonFlags(c)
+	var f attachFlags
+	var only []string
+	c.Flags().StringSliceVar(&only, "only", nil, `attach these tools only; "none" for nothing`)
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "agree to a restart of what is attached, where it gives more than a reload")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		l, err := a.load(flags.settings())
 		if err != nil {
 			return err
 		}
+		if c.Flags().Changed("only") {
+			l.Attach.Tools = only
+		}
 		client := control.NewClient(l.Socket)
 		s, err := client.Status(c.Context())
 		if err == nil {
-			return a.welcome(s, strings.TrimSpace("sutler is running already "+ignored(l, s)))
+			return a.welcome(c.Context(), l.Config, s, f, strings.TrimSpace("sutler is running already "+ignored(l, s)))
 		}
 		if !errors.Is(err, control.ErrNotRunning) {
 			return err
@@ -55,7 +63,7 @@ func (a *app) up() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.welcome(s, "")
+		return a.welcome(c.Context(), l.Config, s, f, "")
 	}
 	return c
 }
@@ -76,10 +84,14 @@ func ignored(l *config.Loaded, s control.Status) string {
 	return "with other settings; these do not change it: " + strings.Join(names, ", ") + "; stop it first: sutler down"
 }
 
-// welcome says what is running now.
-func (a *app) welcome(s control.Status, first string) error {
+// welcome says what is running now, and attaches.
+func (a *app) welcome(ctx context.Context, c config.Config, s control.Status, f attachFlags, first string) error {
 	if a.json {
-		return a.print(s, nil)
+		done, err := a.attachFound(ctx, c, f)
+		return errors.Join(a.print(struct {
+			control.Status
+			Attached []attach.Outcome `json:"attached,omitempty"`
+		}{s, done}, nil), err)
 	}
 	if first != "" {
 		a.say("%s", first)
@@ -91,8 +103,9 @@ func (a *app) welcome(s control.Status, first string) error {
 	for _, t := range s.Trouble {
 		a.say("  ! trouble      %s", t)
 	}
+	_, err := a.attachFound(ctx, c, f)
 	a.say("  Next: sutler build -t app .")
-	return nil
+	return err
 }
 
 // start runs `sutler serve` in a session of its own and waits until it answers.

@@ -30,6 +30,7 @@ type Config struct {
 	RPM       RPM
 	Hosts     []string // further hosts: "ecosystem=host" or "ecosystem=host/path"
 	Intercept Intercept
+	Attach    Attach
 	DNS       DNS
 	Freshness Freshness
 	Log       Log
@@ -108,6 +109,14 @@ type Intercept struct {
 	Except  []string // never opened
 }
 
+// Attach says what is changed on this machine so that builds reach sutler.
+type Attach struct {
+	Tools         []string // that `up` attaches; none given: all that are found; "none": none
+	Root          string   // folder that stands for "/" in the paths of tools
+	DockerRestart string   // command that restarts docker, "" to find out how
+	DockerRuntime string   // path of the OCI runtime wrapper, "" for docker's own runtime
+}
+
 // Freshness says how old answers may be.
 type Freshness struct {
 	Grace time.Duration // how long a stale document may stand in for a failing origin
@@ -149,6 +158,7 @@ func Default(p Place) Config {
 		Upstream:  Upstream{MaxPerHost: 16},
 		Policy:    Policy{UnknownHosts: Tunnel},
 		Intercept: Intercept{Enabled: true},
+		Attach:    Attach{Root: "/"},
 		DNS:       defaultDNS(),
 		Freshness: Freshness{Grace: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},

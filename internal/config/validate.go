@@ -78,7 +78,7 @@ func (v *validator) listener(name, address string) {
 
 func (v *validator) paths() {
 	for name, path := range map[string]string{
-		"socket": v.l.Socket, "store.dir": v.l.Store.Dir, "store.state": v.l.Store.State,
+		"attach.root": v.l.Attach.Root, "socket": v.l.Socket, "store.dir": v.l.Store.Dir, "store.state": v.l.Store.State,
 	} {
 		if !filepath.IsAbs(path) {
 			v.fail(name, "%q: write an absolute path", path)

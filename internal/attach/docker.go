@@ -1,0 +1,421 @@
+package attach
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"sutler/internal/edit"
+)
+
+// A kind is one of the ways in which docker is installed.
+type kind string
+
+const (
+	system      kind = "docker"
+	rootless    kind = "docker-rootless"
+	desktop     kind = "docker-desktop"
+	boot2docker kind = "docker-boot2docker"
+)
+
+// A Docker is a docker engine of this machine.
+type Docker struct {
+	Machine Machine
+	// RestartCommand restarts the engine; if "", sutler finds out how.
+	RestartCommand string
+
+	kind   kind
+	dns    bool    // not the engine itself but its containers' resolver, as a part of its own
+	up     bool    // it has answered since we look
+	launch *launch // how its process was started, if that is how it is restarted
+}
+
+// Dockers returns the engines that may be on a machine, one for each kind.
+func Dockers(m Machine, restart string) []Tool {
+	var out []Tool
+	for _, k := range []kind{system, rootless, desktop, boot2docker} {
+		out = append(out, &Docker{Machine: m, RestartCommand: restart, kind: k})
+	}
+	return append(out, &Docker{Machine: m, RestartCommand: restart, kind: system, dns: true})
+}
+
+var (
+	_ Tool      = (*Docker)(nil)
+	_ Forgetful = (*Docker)(nil)
+)
+
+// Name implements Tool.
+func (d *Docker) Name() string {
+	if d.dns {
+		return "dns-docker"
+	}
+	return string(d.kind)
+}
+
+// socket returns where the engine listens.
+func (d *Docker) socket() string {
+	in := func(path string) string { return filepath.Join(d.Machine.Root, path) }
+	own := in(filepath.Join(d.Machine.Getenv("XDG_RUNTIME_DIR"), "docker.sock"))
+	named, isNamed := strings.CutPrefix(d.Machine.Getenv("DOCKER_HOST"), "unix://")
+	switch {
+	case d.kind == rootless:
+		return own
+	case d.kind == desktop && d.Machine.exists(d.Machine.Home+"/.docker/desktop/docker.sock"):
+		return in(d.Machine.Home + "/.docker/desktop/docker.sock")
+	case d.kind == desktop:
+		return in(d.Machine.Home + "/.docker/run/docker.sock")
+	case isNamed && named != own:
+		return named
+	}
+	return in("/run/docker.sock")
+}
+
+// pidFiles are where the engine's process number may be.
+func (d *Docker) pidFiles() []string {
+	if d.kind == rootless {
+		return []string{filepath.Join(d.Machine.Getenv("XDG_RUNTIME_DIR"), "docker.pid")}
+	}
+	return []string{"/run/docker.pid", "/var/run/docker.pid"}
+}
+
+// file returns the path of the engine's settings.
+func (d *Docker) file() string {
+	if p, err := d.dockerd(); err == nil && d.kind != boot2docker {
+		if path, ok := p.flag("--config-file"); ok && filepath.IsAbs(path) {
+			return path
+		}
+	}
+	switch d.kind {
+	case rootless:
+		if dir := d.Machine.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+			return filepath.Join(dir, "docker/daemon.json")
+		}
+		return filepath.Join(d.Machine.Home, ".config/docker/daemon.json")
+	case desktop:
+		return filepath.Join(d.Machine.Home, ".docker/daemon.json")
+	case boot2docker:
+		return "/var/lib/boot2docker/profile"
+	}
+	return "/etc/docker/daemon.json"
+}
+
+// find returns ErrAbsent unless there is an engine of that kind.
+func (d *Docker) find() error {
+	m := d.Machine
+	any := func(paths ...string) bool {
+		for _, p := range paths {
+			if m.exists(p) {
+				return true
+			}
+		}
+		return false
+	}
+	old := m.exists("/var/lib/boot2docker")
+	found := false
+	switch d.kind {
+	case system:
+		host := m.Getenv("DOCKER_HOST")
+		if host != "" && !strings.HasPrefix(host, "unix://") {
+			return fmt.Errorf("%w: DOCKER_HOST names an engine on another machine; attach where it runs", ErrAbsent)
+		}
+		_, err := os.Stat(d.socket())
+		found = !old && (err == nil || any("/etc/docker/daemon.json", "/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd"))
+	case rootless:
+		found = !m.System && (any(d.file()) || filepath.IsAbs(m.Getenv("XDG_RUNTIME_DIR")) && any(m.Getenv("XDG_RUNTIME_DIR")+"/docker.sock"))
+	case desktop:
+		found = !m.System && any(m.Home+"/.docker/desktop", m.Home+"/.docker/run/docker.sock", "/Applications/Docker.app")
+	case boot2docker:
+		found = old
+	}
+	if !found {
+		return fmt.Errorf("%s: %w", d.kind, ErrAbsent)
+	}
+	return nil
+}
+
+// mirror returns the URL by which the engine itself reaches sutler.
+func (d *Docker) mirror(port string) string {
+	host := map[kind]string{
+		system: "127.0.0.1", rootless: "10.0.2.2", desktop: "host.docker.internal", boot2docker: "10.0.2.2",
+	}[d.kind]
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// Plan implements Tool.
+func (d *Docker) Plan(ctx context.Context, w Wish) (Plan, error) {
+	if err := d.find(); err != nil {
+		return Plan{}, err
+	}
+	if d.dns && !w.DNS {
+		return Plan{}, fmt.Errorf("%w: dns in daemon.json is set only where it is asked for (--via daemon.json)", ErrAbsent)
+	}
+	path := d.file()
+	if err := d.mayWrite(path); err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Need: Reload}
+	if d.kind == boot2docker {
+		d.profile(&p, path, w)
+		return p, nil
+	}
+	keys := d.keys(w)
+	if d.dns {
+		gateway, err := d.resolver(ctx)
+		if err != nil {
+			return p, err
+		}
+		keys = []edit.Key{{Path: []string{"dns"}, Value: []string{gateway}}}
+		w = Wish{DNS: true, Port: w.Port}
+	}
+	if err := d.clash(keys); err != nil {
+		return p, err
+	}
+	e := edit.JSON(keys...)
+	snippet, _, err := e.Apply(nil)
+	if err != nil {
+		return p, err
+	}
+	if len(keys) > 0 {
+		p.Files = append(p.Files, File{Path: path, Edit: e, Snippet: string(snippet)})
+	}
+	for _, host := range w.Registries {
+		at := filepath.Join(filepath.Dir(path), "certs.d", host, "ca.crt")
+		p.Files = append(p.Files, File{Path: at, Edit: edit.File(string(w.Root), ""), Snippet: string(w.Root)})
+	}
+	d.consequences(ctx, &p, w)
+	return p, nil
+}
+
+// keys returns the settings of daemon.json.
+func (d *Docker) keys(w Wish) []edit.Key {
+	var keys []edit.Key
+	if w.Mirror {
+		keys = append(keys, edit.Key{Path: []string{"registry-mirrors"}, Value: d.mirror(w.Port), How: edit.Prepend})
+	}
+	if w.Runtime != "" {
+		keys = append(keys, edit.Key{Path: []string{"runtimes", "sutler"}, Value: map[string]string{"path": w.Runtime}},
+			edit.Key{Path: []string{"default-runtime"}, Value: "sutler"})
+	}
+	return keys
+}
+
+// resolver returns the address on which containers reach sutler's resolver, which must
+// answer already: without it they would resolve nothing.
+func (d *Docker) resolver(ctx context.Context) (string, error) {
+	gateway, err := d.engine().bridge(ctx)
+	if err != nil {
+		return "", err
+	}
+	var dialer net.Dialer
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(gateway, "53"))
+	if err != nil {
+		return "", fmt.Errorf("sutler's resolver does not answer on %s:53, so docker is not told to use it: %w", gateway, err)
+	}
+	return gateway, conn.Close()
+}
+
+// clash reports settings that the engine has on its command line: it does not start with
+// them in its file as well.
+func (d *Docker) clash(keys []edit.Key) error {
+	p, err := d.dockerd()
+	if err != nil {
+		return nil // it does not run: it will say so itself
+	}
+	flags := map[string]string{"registry-mirrors": "--registry-mirror", "dns": "--dns", "runtimes": "--add-runtime", "default-runtime": "--default-runtime"}
+	for _, k := range keys {
+		flag := flags[k.Path[0]]
+		if v, ok := p.flag(flag); ok {
+			return fmt.Errorf("docker was started with %s=%s and does not start with %s in %s as well: edit the unit (systemctl edit docker), not the file: take the flag out or give it sutler's value; nothing was changed", flag, v, k.Path[0], d.file())
+		}
+	}
+	return nil
+}
+
+// mayWrite reports that a file is somebody else's.
+func (d *Docker) mayWrite(path string) error {
+	at := filepath.Dir(path)
+	for !d.Machine.exists(at) && at != "/" {
+		at = filepath.Dir(at)
+	}
+	full := filepath.Join(d.Machine.Root, at)
+	if err := unix.Access(full, unix.W_OK); err != nil {
+		return fmt.Errorf("%s: %w: it belongs to the whole machine; run sutler as root (sudo sutler up), or build with: sutler build", filepath.Join(d.Machine.Root, path), err)
+	}
+	return nil
+}
+
+// reloadsBuildKit is the engine whose BuildKit is known to take a new mirror by a reload;
+// that of 20.10 is known not to.
+const reloadsBuildKit = 28
+
+// consequences says what has to follow, and what people should know.
+func (d *Docker) consequences(ctx context.Context, p *Plan, w Wish) {
+	if d.kind == desktop {
+		p.Need = Nothing
+		p.Notes = append(p.Notes, "Docker Desktop reads the file when it is restarted from its menu")
+		return
+	}
+	if d.kind == rootless {
+		p.Notes = append(p.Notes, "rootless docker reaches sutler only if it was started with DOCKERD_ROOTLESS_ROOTLESSKIT_DISABLE_HOST_LOOPBACK=false; else it goes on to the registry itself")
+	}
+	if w.Mirror {
+		p.Proof = append(p.Proof, Setting+"registry mirror "+d.mirror(w.Port)+"/")
+	}
+	if w.Runtime != "" {
+		p.Proof = append(p.Proof, Setting+"default runtime sutler")
+	}
+	if d.dns {
+		p.Need = Restart
+		p.Notes = append(p.Notes, "while sutler is down, containers resolve nothing: dns in daemon.json is for machines on which it always runs")
+	}
+	if i, err := d.engine().info(ctx); err == nil {
+		d.up = true
+		if n, err := strconv.Atoi(strings.Split(i.ServerVersion, ".")[0]); w.Mirror && !d.dns && err == nil && n < reloadsBuildKit {
+			p.More = "docker pull asks sutler at once, builds with BuildKit after a restart"
+		}
+		switch {
+		case i.ContainersRunning == 0:
+			p.Cost = "running builds end"
+		case i.LiveRestoreEnabled:
+			p.Cost = fmt.Sprintf("running builds end, %d running containers go on (live-restore)", i.ContainersRunning)
+		default:
+			p.Cost = fmt.Sprintf("running builds end and %d running containers stop; with \"live-restore\": true in daemon.json they would go on", i.ContainersRunning)
+		}
+	}
+	p.Commands = []string{"kill -HUP $(pidof dockerd)"}
+	if r, err := d.restarter(); err == nil && p.Need == Restart {
+		p.Commands = []string{r.name}
+	}
+}
+
+// profile plans the file of boot2docker, which is shell and read at the start only.
+func (d *Docker) profile(p *Plan, path string, w Wish) {
+	var args []string
+	if w.Mirror {
+		args = append(args, "--registry-mirror="+d.mirror(w.Port))
+	}
+	line := `EXTRA_ARGS="$EXTRA_ARGS ` + strings.Join(args, " ") + "\"\n"
+	p.Files = []File{{Path: path, Edit: edit.Block(line), Snippet: line}}
+	p.Need = Restart
+	p.Commands = []string{"/etc/init.d/docker restart"}
+}
+
+func (d *Docker) engine() *engine { return newEngine(d.socket()) }
+
+// Validate implements Tool.
+func (d *Docker) Validate(ctx context.Context, path string, data []byte) error {
+	p, err := d.dockerd()
+	if err != nil || d.kind == boot2docker || d.kind == desktop || filepath.Base(path) != filepath.Base(d.file()) || data == nil {
+		return nil
+	}
+	return p.validate(ctx, data)
+}
+
+// Activate implements Tool.
+func (d *Docker) Activate(ctx context.Context, need Need) ([]string, error) {
+	e := d.engine()
+	_, err := e.info(ctx)
+	down := errors.Is(err, errDown)
+	if err != nil && !down {
+		return nil, err
+	}
+	if down && !d.up {
+		return []string{d.Name() + " is not running; it reads its file when it starts"}, nil
+	}
+	d.up = true
+	if need == Nothing {
+		return nil, nil
+	}
+	if !down && d.kind != boot2docker {
+		// An engine that does not take its file would not start with it either.
+		p, err := d.dockerd()
+		if err != nil {
+			return nil, err
+		}
+		if err := e.reloaded(ctx, p.reload); err != nil {
+			return nil, err
+		}
+	}
+	if need == Reload && !down {
+		return nil, nil
+	}
+	r, err := d.restarter()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.run(ctx); err != nil {
+		return nil, err
+	}
+	return nil, e.awaitBack(ctx)
+}
+
+// Between implements Forgetful: docker keeps a setting that a reloaded file does not have.
+func (d *Docker) Between(path string, before, after []byte) []byte {
+	if d.kind == boot2docker || filepath.Ext(path) != ".json" {
+		return nil
+	}
+	had, has := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	if json.Unmarshal(before, &had) != nil || after != nil && json.Unmarshal(after, &has) != nil {
+		return nil
+	}
+	var keys []edit.Key
+	for _, k := range []edit.Key{
+		{Path: []string{"registry-mirrors"}, Value: []string{}},
+		{Path: []string{"runtimes"}, Value: map[string]string{}},
+		{Path: []string{"default-runtime"}, Value: "runc"},
+	} {
+		if had[k.Path[0]] != nil && has[k.Path[0]] == nil {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	via, _, err := edit.JSON(keys...).Apply(after)
+	if err != nil {
+		return nil // what was read a moment ago; the settings stay until the next start
+	}
+	return via
+}
+
+// Works implements Tool.
+func (d *Docker) Works(ctx context.Context, w Wish) ([]string, error) {
+	e := d.engine()
+	i, err := e.info(ctx)
+	if errors.Is(err, errDown) && !d.up {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.up = true
+	facts := []string{"docker answers", Setting + "default runtime " + i.DefaultRuntime}
+	for _, m := range i.RegistryConfig.Mirrors {
+		facts = append(facts, Setting+"registry mirror "+m)
+	}
+	// What containers cannot do, or nobody can see that they can, is no fact.
+	name := ""
+	if u, err := url.Parse(i.IndexServerAddress); err == nil {
+		name = u.Hostname()
+	}
+	seen, _ := e.probes(ctx, i, name, w.Port)
+	return append(facts, seen...), nil
+}
+
+// Tidy implements Tool.
+func (d *Docker) Tidy(ctx context.Context) {
+	if d.up {
+		d.engine().untidy(ctx)
+	}
+}
