@@ -175,6 +175,39 @@ func TestCases(t *testing.T) {
 				b.t.Error("a private body was stored")
 			}
 		}},
+		{name: "private document is inspected", files: map[string]string{"pack/a": "bad", "pack/b": "good"}, run: func(b *bench) {
+			b.origin.private["pack/a"], b.origin.private["pack/b"] = true, true
+			if got, o, err := b.get("pack/a"); !errors.Is(err, ecosystem.ErrInvalid) {
+				b.t.Errorf("GET pack/a = %q, %s, %v; want ErrInvalid", got, o, err)
+			}
+			b.want("pack/b", "good", engine.Bypass)
+			if _, ok := b.blobs.Has(context.Background(), sum("good")); ok {
+				b.t.Error("a private document was stored")
+			}
+		}},
+		{name: "private root does not go back", files: map[string]string{"root": "signer k\ndate 2026-01-01T00:00:00Z\n"}, run: func(b *bench) {
+			newest := b.origin.files["root"]
+			b.want("root", newest, engine.Miss)
+			b.sleep(2 * time.Minute)
+			b.origin.private["root"] = true
+			for _, body := range []string{"signer k\ndate 2025-01-01T00:00:00Z\n", "date 2026-01-02T00:00:00Z\n"} {
+				b.origin.set("root", body)
+				b.want("root", newest, engine.Stale)
+			}
+			newer := "signer k\ndate 2026-01-02T00:00:00Z\n"
+			b.origin.set("root", newer)
+			b.want("root", newer, engine.Bypass)
+			if l := b.lines.last(); l.Signer != "k" || l.Digest != sum(newer) {
+				b.t.Errorf("receipt says %+v", l)
+			}
+		}},
+		{name: "private body that a shell may read is held back", files: map[string]string{"held/a": strings.Repeat("x", 200_000)}, run: func(b *bench) {
+			b.origin.private["held/a"] = true
+			b.origin.cut["held/a"] = 150_000
+			if got, _, err := b.get("held/a"); err == nil || got != "" {
+				b.t.Errorf("got %d bytes, %v; want none, and an error", len(got), err)
+			}
+		}},
 		{name: "404 is believed briefly", files: map[string]string{}, run: func(b *bench) {
 			for range 3 {
 				if _, _, err := b.get("open/a"); !errors.Is(err, upstream.ErrNotFound) {
