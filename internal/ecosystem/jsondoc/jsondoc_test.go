@@ -60,6 +60,31 @@ func TestReadError(t *testing.T) {
 	}
 }
 
+// TestLongValue refuses what a small compressed document may hold: one value, key or gap
+// without end.
+func TestLongValue(t *testing.T) {
+	for _, start := range []string{`{"a":"`, `{"`, `{"a":1`, `{"a":1,"b":[`} {
+		fill := byte(' ')
+		if strings.Count(start, `"`)%2 == 1 {
+			fill = 'x'
+		}
+		d := jsondoc.NewDecoder(io.MultiReader(strings.NewReader(start), io.LimitReader(endless(fill), 3*jsondoc.MaxSize)))
+		if err := d.Object(func(string) error { return d.Skip() }); !errors.Is(err, ecosystem.ErrInvalid) || !strings.Contains(err.Error(), "more than") {
+			t.Errorf("%q and a lot more: %v", start, err)
+		}
+	}
+}
+
+// endless is a reader of the same byte for ever.
+type endless byte
+
+func (e endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(e)
+	}
+	return len(p), nil
+}
+
 func TestObject(t *testing.T) {
 	d := jsondoc.NewDecoder(strings.NewReader(`{"a":1,"b":{"c":[2]}}`))
 	var keys []string
