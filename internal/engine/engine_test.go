@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // a weak digest is what some tests are about
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -126,6 +128,24 @@ func TestCases(t *testing.T) {
 			if l := b.lines.last(); l.Trust != "unvouched" {
 				b.t.Errorf("trust = %q, want unvouched", l.Trust)
 			}
+		}},
+		{name: "weak claim: pinned to its digest as well", files: map[string]string{"pack/a/-/1.tgz": "body",
+			"pack/a": "claim pack/a/-/1.tgz sha1:" + sha1Of("body")}, run: func(b *bench) {
+			b.want("pack/a/-/1.tgz", "body", engine.Miss)
+			if err := b.blobs.Delete(context.Background(), sum("body")); err != nil {
+				b.t.Fatal(err)
+			}
+			b.Forget("toy " + toyRoot + "pack/a/-/1.tgz")
+			b.sleep(time.Hour)
+			b.origin.set("pack/a/-/1.tgz", "evil")
+			b.origin.set("pack/a", "claim pack/a/-/1.tgz sha1:"+sha1Of("evil"))
+			if got, _, err := b.get("pack/a/-/1.tgz"); !errors.Is(err, digest.ErrMismatch) {
+				b.t.Errorf("got %q, %v; want a mismatch with the pin", got, err)
+			}
+			b.origin.set("pack/a/-/1.tgz", "body")
+			b.origin.set("pack/a", "claim pack/a/-/1.tgz sha1:"+sha1Of("body"))
+			b.sleep(time.Hour)
+			b.want("pack/a/-/1.tgz", "body", engine.Miss)
 		}},
 		{name: "no claim: pinned to its digest", files: map[string]string{"open/a": "body"}, run: func(b *bench) {
 			b.want("open/a", "body", engine.Miss)
@@ -554,4 +574,9 @@ func TestSiblingIsAsNew(t *testing.T) {
 	if l := b.lines.last(); l.Signer != "two" {
 		t.Errorf("signer = %s, want two", l.Signer)
 	}
+}
+
+// sha1Of returns a digest that verifies nothing, in hexadecimal form.
+func sha1Of(body string) string {
+	return fmt.Sprintf("%x", sha1.Sum([]byte(body))) //nolint:gosec // that is what the test is about
 }
