@@ -18,6 +18,9 @@ import (
 const (
 	MaxSize  = 64 << 20
 	MaxDepth = 64
+	// MaxValues is how many values there may be besides the first of each object and list:
+	// "{}," takes twenty times as much memory as space.
+	MaxValues = 4 << 20
 )
 
 // Decode reads a document, which must be one JSON value and no more, into v.
@@ -93,7 +96,7 @@ func NewDecoder(r io.Reader) *Decoder {
 
 // Decode reads the next value into v.
 func (d *Decoder) Decode(v any) error {
-	d.in.taken = 0
+	d.in.taken, d.in.values = 0, 0
 	return d.check(d.json.Decode(v))
 }
 
@@ -131,7 +134,7 @@ func (d *Decoder) Object(member func(key string) error) error {
 
 // token reads the next token.
 func (d *Decoder) token() (json.Token, error) {
-	d.in.taken = 0
+	d.in.taken, d.in.values = 0, 0
 	return d.json.Token()
 }
 
@@ -163,6 +166,7 @@ func (d *Decoder) check(err error) error {
 type guard struct {
 	r      io.Reader
 	taken  int64 // bytes since the last value began
+	values int   // likewise
 	depth  int
 	quoted bool // inside a string
 	escape bool // after a backslash
@@ -179,7 +183,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		return 0, g.err
 	}
 	if !g.shallow(p[:n]) {
-		g.err = fmt.Errorf("%w: nested more than %d deep", ecosystem.ErrInvalid, MaxDepth)
+		g.err = fmt.Errorf("%w: nested more than %d deep, or more than %d values", ecosystem.ErrInvalid, MaxDepth, MaxValues)
 		return 0, g.err
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -188,7 +192,7 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// shallow counts brackets and reports whether they are few.
+// shallow counts brackets and commas, and reports whether they are few.
 func (g *guard) shallow(p []byte) bool {
 	for len(p) > 0 {
 		if g.quoted {
@@ -204,6 +208,10 @@ func (g *guard) shallow(p []byte) bool {
 			}
 		case '}', ']':
 			g.depth--
+		case ',':
+			if g.values++; g.values > MaxValues {
+				return false
+			}
 		}
 		p = p[1:]
 	}

@@ -27,6 +27,7 @@ func TestDecode(t *testing.T) {
 		{strings.Repeat("[", jsondoc.MaxDepth) + strings.Repeat("]", jsondoc.MaxDepth), true},
 		{strings.Repeat("[", jsondoc.MaxDepth+1) + strings.Repeat("]", jsondoc.MaxDepth+1), false},
 		{strings.Repeat(`{"a":`, 1<<20), false},
+		{`[` + strings.Repeat(`{},`, jsondoc.MaxValues+1<<10) + `{}]`, false},
 		{"", false},
 		{"<html>", false},
 		{"{} {}", false},
