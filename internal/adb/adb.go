@@ -19,7 +19,7 @@ import (
 
 // Bounds on what is read, in bytes.
 const (
-	maxTree      = 256 << 20
+	maxTree      = 64 << 20
 	maxSignature = 64 << 10 // all of them
 	maxUnpacked  = 16 << 30
 	maxWindow    = 128 << 20

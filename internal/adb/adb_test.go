@@ -6,6 +6,8 @@ import (
 	"crypto/sha1" //nolint:gosec // a digest that must not count
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -259,4 +261,16 @@ func FuzzCheck(f *testing.F) {
 	f.Add([]byte("ADBd"))
 	f.Add([]byte("ADBc\x02\x09"))
 	f.Fuzz(func(_ *testing.T, file []byte) { _ = check(file) })
+}
+
+// TestHugeTree refuses a tree by the size that its header announces: zeros pack to nothing,
+// and it is read into memory.
+func TestHugeTree(t *testing.T) {
+	header := binary.LittleEndian.AppendUint32(nil, uint32(kindLong)<<30|uint32(KindTree))
+	header = binary.LittleEndian.AppendUint32(header, 0)
+	header = binary.LittleEndian.AppendUint64(header, 16+100<<20)
+	text := append([]byte("ADB."+Index), header...)
+	if _, err := NewReader(bytes.NewReader(text), int64(len(text))); err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a tree of 100 MiB: %v", err)
+	}
 }

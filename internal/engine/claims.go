@@ -29,9 +29,13 @@ type vouch struct {
 const byPin = "pin"
 
 // strong returns a claim that verifies bytes, and whether there is one: one of SHA-256,
-// by which blobs are named, if there is any.
+// by which blobs are named, if there is any. Beside a document's weak claim a pin does not
+// count: that must be compared as well.
 func (v vouch) strong() (best ecosystem.Claim, ok bool) {
 	for _, c := range v.claims {
+		if c.By == byPin && v.by != byPin {
+			continue
+		}
 		if c.Digest.Strong() && (!ok || c.Digest.Algorithm() == digest.SHA256 && best.Digest.Algorithm() != digest.SHA256) {
 			best, ok = c, true
 		}
@@ -50,7 +54,7 @@ func (v vouch) size() int64 {
 }
 
 // vouch finds out who states the digest of res. Documents that may are obtained, in order.
-// o, what is stored of an artifact nobody vouches for, pins it.
+// o, what is stored of an artifact for which nobody vouches by more than a weak digest, pins it.
 func (e *Engine) vouch(ctx context.Context, res ecosystem.Resource, o *object, t trip) (vouch, error) {
 	v, err := e.vouchers(ctx, res, t)
 	if err != nil {
@@ -60,8 +64,9 @@ func (e *Engine) vouch(ctx context.Context, res ecosystem.Resource, o *object, t
 	if v.by == "" && named(res) {
 		v.by, v.trust = ecosystem.ByURL, index.Stated
 	}
-	if v.by == "" && o != nil && res.Kind == ecosystem.Artifact {
-		v.by, v.trust = byPin, index.Unvouched
+	if _, strong := v.strong(); !strong && o != nil && res.Kind == ecosystem.Artifact {
+		// That a weak digest is stated is no reason to forget what was served before.
+		v.by, v.trust = cmp.Or(v.by, byPin), index.Unvouched
 		v.claims = append(v.claims, ecosystem.Claim{URL: res.URL, Variant: res.Variant, Digest: o.entry.Blob, Size: o.entry.Size, By: byPin})
 	}
 	v.trust = cmp.Or(v.trust, index.Unvouched)

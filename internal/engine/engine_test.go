@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // a weak digest is what some tests are about
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -127,6 +129,24 @@ func TestCases(t *testing.T) {
 				b.t.Errorf("trust = %q, want unvouched", l.Trust)
 			}
 		}},
+		{name: "weak claim: pinned to its digest as well", files: map[string]string{"pack/a/-/1.tgz": "body",
+			"pack/a": "claim pack/a/-/1.tgz sha1:" + sha1Of("body")}, run: func(b *bench) {
+			b.want("pack/a/-/1.tgz", "body", engine.Miss)
+			if err := b.blobs.Delete(context.Background(), sum("body")); err != nil {
+				b.t.Fatal(err)
+			}
+			b.Forget("toy " + toyRoot + "pack/a/-/1.tgz")
+			b.sleep(time.Hour)
+			b.origin.set("pack/a/-/1.tgz", "evil")
+			b.origin.set("pack/a", "claim pack/a/-/1.tgz sha1:"+sha1Of("evil"))
+			if got, _, err := b.get("pack/a/-/1.tgz"); !errors.Is(err, digest.ErrMismatch) {
+				b.t.Errorf("got %q, %v; want a mismatch with the pin", got, err)
+			}
+			b.origin.set("pack/a/-/1.tgz", "body")
+			b.origin.set("pack/a", "claim pack/a/-/1.tgz sha1:"+sha1Of("body"))
+			b.sleep(time.Hour)
+			b.want("pack/a/-/1.tgz", "body", engine.Miss)
+		}},
 		{name: "no claim: pinned to its digest", files: map[string]string{"open/a": "body"}, run: func(b *bench) {
 			b.want("open/a", "body", engine.Miss)
 			if err := b.blobs.Delete(context.Background(), sum("body")); err != nil {
@@ -173,6 +193,39 @@ func TestCases(t *testing.T) {
 			b.want("open/a", "body", engine.Bypass)
 			if _, ok := b.blobs.Has(context.Background(), sum("body")); ok {
 				b.t.Error("a private body was stored")
+			}
+		}},
+		{name: "private document is inspected", files: map[string]string{"pack/a": "bad", "pack/b": "good"}, run: func(b *bench) {
+			b.origin.private["pack/a"], b.origin.private["pack/b"] = true, true
+			if got, o, err := b.get("pack/a"); !errors.Is(err, ecosystem.ErrInvalid) {
+				b.t.Errorf("GET pack/a = %q, %s, %v; want ErrInvalid", got, o, err)
+			}
+			b.want("pack/b", "good", engine.Bypass)
+			if _, ok := b.blobs.Has(context.Background(), sum("good")); ok {
+				b.t.Error("a private document was stored")
+			}
+		}},
+		{name: "private root does not go back", files: map[string]string{"root": "signer k\ndate 2026-01-01T00:00:00Z\n"}, run: func(b *bench) {
+			newest := b.origin.files["root"]
+			b.want("root", newest, engine.Miss)
+			b.sleep(2 * time.Minute)
+			b.origin.private["root"] = true
+			for _, body := range []string{"signer k\ndate 2025-01-01T00:00:00Z\n", "date 2026-01-02T00:00:00Z\n"} {
+				b.origin.set("root", body)
+				b.want("root", newest, engine.Stale)
+			}
+			newer := "signer k\ndate 2026-01-02T00:00:00Z\n"
+			b.origin.set("root", newer)
+			b.want("root", newer, engine.Bypass)
+			if l := b.lines.last(); l.Signer != "k" || l.Digest != sum(newer) {
+				b.t.Errorf("receipt says %+v", l)
+			}
+		}},
+		{name: "private body that a shell may read is held back", files: map[string]string{"held/a": strings.Repeat("x", 200_000)}, run: func(b *bench) {
+			b.origin.private["held/a"] = true
+			b.origin.cut["held/a"] = 150_000
+			if got, _, err := b.get("held/a"); err == nil || got != "" {
+				b.t.Errorf("got %d bytes, %v; want none, and an error", len(got), err)
 			}
 		}},
 		{name: "404 is believed briefly", files: map[string]string{}, run: func(b *bench) {
@@ -521,4 +574,9 @@ func TestSiblingIsAsNew(t *testing.T) {
 	if l := b.lines.last(); l.Signer != "two" {
 		t.Errorf("signer = %s, want two", l.Signer)
 	}
+}
+
+// sha1Of returns a digest that verifies nothing, in hexadecimal form.
+func sha1Of(body string) string {
+	return fmt.Sprintf("%x", sha1.Sum([]byte(body))) //nolint:gosec // that is what the test is about
 }

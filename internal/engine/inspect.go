@@ -77,11 +77,22 @@ func (e *Engine) inScope(res ecosystem.Resource, claimed string) bool {
 // inspectRoot inspects a document that nobody vouches for before it is shown to anybody,
 // and fills in the entry: evidence, trust, claims table.
 func (e *Engine) inspectRoot(ctx context.Context, fl *fill, en *index.Entry) error {
+	m, err := e.examine(ctx, fl, en)
+	if err != nil {
+		return err
+	}
+	en.Table, err = e.storeTable(ctx, fl.res, en.Blob, &m.table)
+	return err
+}
+
+// examine inspects a document that nobody vouches for, decides whether it may be shown, and
+// fills in evidence and trust.
+func (e *Engine) examine(ctx context.Context, fl *fill, en *index.Entry) (*made, error) {
 	// A signature that was fetched before the document may be of the one before.
 	t := trip{depth: fl.trip.depth, since: fl.asked}
 	m, err := e.inspect(ctx, fl.res, ecosystem.Body{Resource: fl.res, ReaderAt: fl.body, Size: fl.body.length()}, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	en.Evidence = m.evidence
 	switch {
@@ -92,22 +103,21 @@ func (e *Engine) inspectRoot(ctx context.Context, fl *fill, en *index.Entry) err
 	default:
 		en.Trust = index.Unvouched
 		if err := e.Rules.Trust(fl.res, "no known key signed it and it came over plain HTTP "+m.evidence.Note); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if x := m.evidence.Expires; !x.IsZero() && x.Before(e.Now()) {
 		en.Evidence.Note = strings.TrimSpace("expired " + x.UTC().Format("2006-01-02 15:04 MST") + " " + en.Evidence.Note)
 		if err := e.Rules.Trust(fl.res, en.Evidence.Note); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if fl.res.Root {
 		if err := e.publishable(ctx, fl, m); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	en.Table, err = e.storeTable(ctx, fl.res, en.Blob, &m.table)
-	return err
+	return m, nil
 }
 
 // storeTable keeps the claims table of a document as a blob.

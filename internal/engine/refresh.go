@@ -343,8 +343,8 @@ func (e *Engine) reclaim(ctx context.Context, fl *fill) bool {
 	if fl.res.Kind == ecosystem.Artifact {
 		e.awaitInspection(ctx, repositoryKey(fl.res))
 	}
-	v, err := e.vouch(ctx, fl.res, nil, fl.trip)
-	if err != nil || v.by == "" {
+	v, err := e.vouch(ctx, fl.res, fl.old, fl.trip)
+	if err != nil || v.by == "" || v.by == byPin {
 		return false
 	}
 	fl.vouch = v

@@ -297,6 +297,9 @@ func (e *Engine) linker(base string, p ecosystem.Profile) func(string) string {
 // direct answers with a body that its origin forbids to share: fetched for this request
 // alone and not stored.
 func (e *Engine) direct(ctx context.Context, req ecosystem.Request, res ecosystem.Resource) (*Answer, error) {
+	if res.Kind == ecosystem.Document || res.Hold {
+		return e.directWhole(ctx, req, res)
+	}
 	if err := e.rules(req).Trust(res, "its origin forbids storing it and nobody states its digest"); err != nil {
 		return nil, err
 	}
@@ -311,6 +314,62 @@ func (e *Engine) direct(ctx context.Context, req ecosystem.Request, res ecosyste
 		e.Receipts.Append(e.line(req, a))
 	}
 	return a, nil
+}
+
+// directWhole is direct for what must be checked before anybody sees any of it. That an
+// origin forbids storing a document is no reason to believe it: it is inspected as others
+// are, and must not go back behind what is stored.
+func (e *Engine) directWhole(ctx context.Context, req ecosystem.Request, res ecosystem.Resource) (*Answer, error) {
+	old, err := e.lookup(ctx, res.Key())
+	if err != nil {
+		return nil, err
+	}
+	fl := &fill{res: res, old: old, flight: &flight{}, asked: e.Now(), reclaimed: true}
+	fl.res.Hold = true // nobody follows it
+	if fl.resp, err = e.origin(ctx).Fetch(ctx, res, freshness.Validator{}); err != nil {
+		return nil, err
+	}
+	defer closeQuietly(fl.resp.Body)
+	e.open(ctx, fl)
+	en, err := e.checked(ctx, fl)
+	if err == nil {
+		err = e.believed(req, res, en.Trust)
+	}
+	fl.body.finish(err)
+	if err != nil {
+		fl.body.release()
+		if isBad(err) {
+			e.Trouble(err)
+		}
+		if old != nil && mayBeStale(err) && e.state(old).Usable(e.Now()) {
+			return e.answer(ctx, req, res, found{object: old, outcome: Stale})
+		}
+		return nil, err
+	}
+	fl.body.settle(en.Blob)
+	a := &Answer{Outcome: Bypass, Resource: res, Type: en.Type, Modified: en.Modified, Size: -1, Digest: en.Blob,
+		Trust: en.Trust, Signer: en.Evidence.Signer, Body: onlyForward{&follower{ctx: ctx, spool: fl.body}}}
+	a.close = func(a *Answer) {
+		fl.body.release()
+		e.Receipts.Append(e.line(req, a))
+	}
+	return a, nil
+}
+
+// checked reads the body of a fill to its end, and returns the entry that it would have.
+func (e *Engine) checked(ctx context.Context, fl *fill) (index.Entry, error) {
+	if err := e.fill(ctx, fl); err != nil {
+		return index.Entry{}, err
+	}
+	if err := fl.compare(); err != nil {
+		return index.Entry{}, err
+	}
+	en := e.entry(fl, fl.sums.SHA256(), fl.body.length())
+	if fl.res.Kind == ecosystem.Document {
+		_, err := e.examine(ctx, fl, &en)
+		return en, err
+	}
+	return en, nil
 }
 
 // onlyForward is a body that cannot seek.

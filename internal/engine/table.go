@@ -31,6 +31,14 @@ const (
 	recordSize  = 16 + 4 + 4
 )
 
+// What a document may claim is bounded, since its table is made in memory: the largest public
+// index lists less than a million files, and one that says the same over and over again
+// packs to next to nothing.
+const (
+	maxClaims = 2 << 20
+	maxHeap   = 256 << 20
+)
+
 // errTable means that a blob is no claims table.
 var errTable = errors.New("invalid claims table")
 
@@ -58,6 +66,9 @@ func tableName(claimKey string) [16]byte {
 // add adds a claim about the resource of that key.
 func (w *tableWriter) add(claimKey string, c ecosystem.Claim) error {
 	off := len(w.heap)
+	if len(w.records) >= maxClaims || off > maxHeap {
+		return fmt.Errorf("%w: more than %d claims", ecosystem.ErrInvalid, maxClaims)
+	}
 	alg := slices.Index(algorithms[:], c.Digest.Algorithm())
 	raw, err := hex.DecodeString(c.Digest.Hex())
 	if alg < 1 || err != nil {

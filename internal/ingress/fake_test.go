@@ -39,8 +39,11 @@ type fake struct {
 	asked   []ecosystem.Request
 }
 
-// Classify knows nothing.
-func (*fake) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
+// Classify knows nothing but artifacts without query and credential below /artifact/.
+func (*fake) Classify(r ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
+	if strings.HasPrefix(r.URL.Path, "/artifact/") && r.URL.RawQuery == "" && r.Credential == "" {
+		return ecosystem.Resource{Ecosystem: "toy", URL: r.URL.String()}, nil, nil
+	}
 	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
 }
 

@@ -59,6 +59,31 @@ func TestTermsOfABuild(t *testing.T) {
 	}
 }
 
+// TestDisguise refuses a strict build the artifacts that it would be refused without the query
+// or the credential by which they are passed through.
+func TestDisguise(t *testing.T) {
+	bypass := fixed(engine.Answer{}, ecosystem.ErrBypass)
+	g := newRig(t, map[string]func(ecosystem.Request) (*engine.Answer, error){"/artifact/a": bypass, "/search": bypass}, policy.Rules{})
+	g.passer.answer = response(200, 0, strings.NewReader(""))
+	g.Terms = func(build string) policy.Terms { return policy.Terms{Strict: build == "57"} }
+	s := serve(t, g.front("npm.example"), false)
+	for _, tt := range []struct {
+		user, method, target, field string
+		status                      int
+	}{
+		{"57:x", "GET", "/artifact/a?x=1", "Accept: */*", 403},
+		{"57:x", "GET", "/artifact/a", "Authorization: Bearer t", 403},
+		{"57:x", "GET", "/search?q=a", "Accept: */*", 200},
+		{"57:x", "POST", "/artifact/a?x=1", "Accept: */*", 200},
+		{"0:x", "GET", "/artifact/a?x=1", "Authorization: Bearer t", 200},
+	} {
+		resp, _, err := do(t, s, tt.method, tt.target, "Proxy-Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(tt.user)), tt.field)
+		if err != nil || resp.StatusCode != tt.status {
+			t.Errorf("%+v: %v, %v", tt, resp, err)
+		}
+	}
+}
+
 func TestPass(t *testing.T) {
 	g := passing(t, response(201, 2, strings.NewReader("ok"), "Content-Length: 2", "X-Origin: yes", "Set-Cookie: a=b",
 		"Connection: X-Hop", "X-Hop: 1", "Keep-Alive: timeout=5", "Proxy-Authenticate: Basic"))

@@ -128,7 +128,12 @@ func (p *Responder) answer(w http.ResponseWriter, r *http.Request, a *engine.Ans
 func (p *Responder) without(w http.ResponseWriter, r *http.Request, req ecosystem.Request, err error) (result, bool) {
 	switch {
 	case errors.Is(err, ecosystem.ErrBypass):
-		return p.pass(w, r, req, "")
+		refused := p.disguised(req)
+		if refused == nil {
+			return p.pass(w, r, req, "")
+		}
+		p.Receipts.Append(p.line(req, engine.Refused, refused))
+		err = refused
 	case errors.Is(err, ecosystem.ErrUnknown) && req.Base == "":
 		refused := p.Rules.For(policy.Terms{Strict: req.Strict}).Host(req.URL.Hostname())
 		if refused == nil {
@@ -141,6 +146,24 @@ func (p *Responder) without(w http.ResponseWriter, r *http.Request, req ecosyste
 	}
 	p.fail(w, r, req, err)
 	return result{ecosystem: p.ecosystem(req), outcome: engine.Fails(err), err: err}, true
+}
+
+// disguised refuses to pass through what a strict rule would have verified, had it been asked
+// for without a query and a credential: many origins ignore them, and documents that link to
+// artifacts can add the one, as clients can the other.
+func (p *Responder) disguised(req ecosystem.Request) error {
+	rules := p.Rules.For(policy.Terms{Strict: req.Strict})
+	if !rules.Strict || req.Method != http.MethodGet || req.Credential == "" && req.URL.RawQuery == "" && !req.URL.ForceQuery {
+		return nil
+	}
+	bare := *req.URL
+	bare.RawQuery, bare.ForceQuery = "", false
+	req.URL, req.Credential = &bare, ""
+	res, _, err := p.Engine.Classify(req)
+	if err != nil || res.Kind != ecosystem.Artifact {
+		return nil
+	}
+	return rules.Trust(res, "it is passed through unseen, because of its query or credential")
 }
 
 // line returns the receipt line of a request that the engine did not record.

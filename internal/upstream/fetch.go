@@ -252,17 +252,16 @@ func (c *Client) send(req *http.Request, limit *limiter) (*http.Response, error)
 	if err != nil {
 		return nil, unavailable(subject, err)
 	}
-	breaker := c.broken.of(hostport(req.URL))
-	if !breaker.TryAcquirePermit() {
-		release()
-		return nil, unavailable(subject, errBroken)
-	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), hostKey{}, canonicalHost(req.URL.Hostname())))
-	resp, err := c.roundTripper().RoundTrip(req.WithContext(ctx))
-	if err == nil || req.Context().Err() != nil {
-		breaker.RecordSuccess() // who hung up says nothing of the host
+	var resp *http.Response
+	send := func() (err error) {
+		resp, err = c.roundTripper().RoundTrip(req.WithContext(ctx))
+		return err
+	}
+	if limit == &c.passing {
+		err = send() // a client that breaks off its upload must not keep others from the host
 	} else {
-		breaker.RecordFailure()
+		err = c.broken.try(req.Context(), hostport(req.URL), send)
 	}
 	if err != nil {
 		cancel(nil)

@@ -348,3 +348,19 @@ func FuzzBearer(f *testing.F) {
 		}
 	})
 }
+
+// TestForgetful keeps what strangers can make grow without end within bounds.
+func TestForgetful(t *testing.T) {
+	var b breakers
+	var k tokens
+	for i := range 3 * maxBroken {
+		b.of(fmt.Sprintf("host-%d.example:443", i))
+		k.put(fmt.Sprint("repository ", i), token{"t", time.Now().Add(time.Hour)})
+	}
+	if len(b.byHost) > maxBroken || len(k.known) > maxTokens {
+		t.Errorf("%d hosts and %d tokens are remembered", len(b.byHost), len(k.known))
+	}
+	if _, ok := k.get(fmt.Sprint("repository ", 3*maxBroken-1), time.Now()); !ok {
+		t.Error("the newest token is forgotten")
+	}
+}

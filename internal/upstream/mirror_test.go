@@ -2,9 +2,11 @@ package upstream_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/freshness"
@@ -111,5 +113,23 @@ func TestBreaker(t *testing.T) {
 		if !errors.As(err, &se) {
 			t.Errorf("a host that answers 500: %v", err)
 		}
+	}
+}
+
+// TestBreakerOfOthers lets nobody keep others from a host by what he sends to it.
+func TestBreakerOfOthers(t *testing.T) {
+	o := origintest.New(t)
+	o.File("/a", "body")
+	c := newClient(t, o)
+	for range 10 {
+		r := request(t, "POST", o.URL("/upload"), "")
+		r.Body, r.ContentLength = io.NopCloser(iotest.ErrReader(errors.New("malformed chunk"))), -1
+		if resp, err := c.Pass(t.Context(), r); err == nil {
+			_ = resp.Body.Close()
+			t.Fatal("a broken upload was passed")
+		}
+	}
+	if _, body, err := get(t, c, o.URL("/a")); err != nil || body != "body" {
+		t.Errorf("after broken uploads: %q, %v", body, err)
 	}
 }

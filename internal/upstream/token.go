@@ -21,6 +21,7 @@ const (
 	tokenLifetime = time.Minute      // of a token whose server says nothing (token specification)
 	tokenMargin   = 10 * time.Second // a token is not used when so little of its life is left
 	maxToken      = 64 << 10         // bytes of a token server's answer
+	maxTokens     = 1000             // that are kept: who gives them says for how long
 )
 
 // identityUser is the user name that docker stores with an identity token instead of a password.
@@ -69,6 +70,12 @@ func (t *tokens) put(key string, k token) {
 		t.known = make(map[string]token)
 	}
 	maps.DeleteFunc(t.known, func(_ string, old token) bool { return time.Now().After(old.expires) })
+	for old := range t.known {
+		if len(t.known) < maxTokens {
+			break
+		}
+		delete(t.known, old) // any: it can be asked for again
+	}
 	t.known[key] = k
 }
 

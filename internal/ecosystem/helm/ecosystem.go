@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"sync"
 	"time"
 
 	"sutler/internal/ecosystem"
@@ -19,7 +20,10 @@ type Options struct {
 }
 
 // An Ecosystem translates the protocol of chart repositories. Create it with New.
-type Ecosystem struct{ sites site.List }
+type Ecosystem struct {
+	sites site.List
+	large sync.Mutex // held while a large index is in memory: two would be too much
+}
 
 var _ ecosystem.Ecosystem = (*Ecosystem)(nil)
 

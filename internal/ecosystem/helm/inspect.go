@@ -2,36 +2,21 @@ package helm
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 )
 
-// maxIndex is the size of the largest index that is read. Parsed, it takes some thirty
-// times as much.
-const maxIndex = 24 << 20
-
-// A listing is what is read of an index.
-type listing struct {
-	Entries map[string][]release `yaml:"entries"`
-}
-
 // A release is one version of a chart.
 type release struct {
-	Version string   `yaml:"version"`
-	Digest  string   `yaml:"digest"`
-	Created string   `yaml:"created"`
-	URLs    []string `yaml:"urls"`
+	Version string
+	Digest  string
+	Created string
+	URLs    []string
 }
 
 // Inspect emits the digest of each chart of an index that lies on the same origin. It says
@@ -41,50 +26,34 @@ func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, _ ecosystem
 	if doc.Resource.Proof {
 		return ecosystem.Evidence{Note: "not verified here: clients have the keys"}, nil
 	}
-	var l listing
-	if err := parse(doc, &l); err != nil {
+	defer e.alone(doc)()
+	root, err := parse(doc)
+	if err != nil {
 		return ecosystem.Evidence{}, err
-	}
-	if l.Entries == nil {
-		return ecosystem.Evidence{}, fmt.Errorf("%w: %s has no entries", ecosystem.ErrInvalid, doc.Resource.URL)
 	}
 	base, err := url.Parse(doc.Resource.URL)
 	if err != nil {
 		return ecosystem.Evidence{}, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.Entries)) {
+	all, err := releases(root)
+	if err != nil {
+		return ecosystem.Evidence{}, invalid(doc, err)
+	}
+	for _, n := range all {
+		r, err := read(n)
+		if err != nil {
+			return ecosystem.Evidence{}, invalid(doc, err)
+		}
 		if err := ctx.Err(); err != nil {
 			return ecosystem.Evidence{}, err
 		}
-		for _, r := range l.Entries[name] {
-			for _, c := range e.claims(base, r) {
-				if err := emit(c); err != nil {
-					return ecosystem.Evidence{}, err
-				}
+		for _, c := range e.claims(base, r) {
+			if err := emit(c); err != nil {
+				return ecosystem.Evidence{}, err
 			}
 		}
 	}
 	return evidence, nil
-}
-
-// parse reads an index into v.
-func parse(doc ecosystem.Body, v any) error {
-	if doc.Size > maxIndex {
-		return fmt.Errorf("%w: %s has %d bytes, more than %d", ecosystem.ErrInvalid, doc.Resource.URL, doc.Size, maxIndex)
-	}
-	text, err := io.ReadAll(doc.Reader())
-	if err != nil {
-		return fmt.Errorf("%s: %w", doc.Resource.URL, err)
-	}
-	err = yaml.Unmarshal(text, v)
-	var wrong *yaml.TypeError
-	switch {
-	case errors.As(err, &wrong): // it holds a line for each mistake
-		return fmt.Errorf("%w: %s: %s", ecosystem.ErrInvalid, doc.Resource.URL, wrong.Errors[0])
-	case err != nil:
-		return fmt.Errorf("%w: %s: %w", ecosystem.ErrInvalid, doc.Resource.URL, err)
-	}
-	return nil
 }
 
 // claims returns what an index states about a release: its digest, for each place on the

@@ -15,60 +15,51 @@ func (e *Ecosystem) View(w io.Writer, doc ecosystem.Body, v ecosystem.View) erro
 	if doc.Resource.Sealed || v.Show == nil && !jsondoc.Linked(v, doc) {
 		return jsondoc.Copy(w, doc)
 	}
-	var root yaml.Node
-	if err := parse(doc, &root); err != nil {
+	defer e.alone(doc)()
+	root, err := parse(doc)
+	if err != nil {
 		return err
 	}
-	for _, top := range root.Content {
-		entries := member(top, "entries")
-		if entries == nil || entries.Kind != yaml.MappingNode {
-			continue
-		}
-		for i := 1; i < len(entries.Content); i += 2 {
-			if err := releases(entries.Content[i], v); err != nil {
-				return err
-			}
+	lists, err := charts(root)
+	if err != nil {
+		return invalid(doc, err)
+	}
+	for _, list := range lists {
+		if err := change(list, v); err != nil {
+			return invalid(doc, err)
 		}
 	}
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)
-	if err := enc.Encode(&root); err != nil {
+	if err := enc.Encode(root); err != nil {
 		return err
 	}
 	return enc.Close()
 }
 
-// releases changes the list of the versions of one chart.
-func releases(list *yaml.Node, v ecosystem.View) error {
+// change changes the list of the versions of one chart.
+func change(list *yaml.Node, v ecosystem.View) error {
 	var shown []*yaml.Node
 	for _, n := range list.Content {
-		var r release
-		if err := n.Decode(&r); err != nil {
+		r, err := read(n)
+		if err != nil {
 			return err
 		}
 		if v.Show != nil && !v.Show(r.Version, r.created()) {
 			continue
 		}
 		shown = append(shown, n)
-		if urls := member(n, "urls"); urls != nil && v.Link != nil {
-			for _, u := range urls.Content {
-				u.Value = v.Link(u.Value) // of relative URLs it knows no other
+		if v.Link == nil || len(r.URLs) == 0 {
+			continue
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == "urls" {
+				for _, u := range n.Content[i+1].Content {
+					u.Value = v.Link(u.Value) // of relative URLs it knows no other
+				}
 			}
 		}
 	}
 	list.Content = shown
-	return nil
-}
-
-// member returns the value of a key in a mapping, or nil.
-func member(n *yaml.Node, key string) *yaml.Node {
-	if n.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
 	return nil
 }

@@ -13,10 +13,14 @@ import (
 	"sutler/internal/ecosystem"
 )
 
-// The limits of a document. Registries' largest have about 20 MB and nest 10 deep.
+// The limits of a document, or of one value in a document that is read in parts. Registries'
+// largest have about 20 MB and nest 10 deep.
 const (
 	MaxSize  = 64 << 20
 	MaxDepth = 64
+	// MaxValues is how many values there may be besides the first of each object and list:
+	// "{}," takes twenty times as much memory as space.
+	MaxValues = 4 << 20
 )
 
 // Decode reads a document, which must be one JSON value and no more, into v.
@@ -91,7 +95,10 @@ func NewDecoder(r io.Reader) *Decoder {
 }
 
 // Decode reads the next value into v.
-func (d *Decoder) Decode(v any) error { return d.check(d.json.Decode(v)) }
+func (d *Decoder) Decode(v any) error {
+	d.in.taken, d.in.values = 0, 0
+	return d.check(d.json.Decode(v))
+}
 
 // Skip reads the next value and drops it.
 func (d *Decoder) Skip() error {
@@ -101,7 +108,7 @@ func (d *Decoder) Skip() error {
 
 // Object reads an object, calling member for each key; member must read the value.
 func (d *Decoder) Object(member func(key string) error) error {
-	t, err := d.json.Token()
+	t, err := d.token()
 	if err != nil {
 		return d.check(err)
 	}
@@ -109,7 +116,7 @@ func (d *Decoder) Object(member func(key string) error) error {
 		return fmt.Errorf("%w: %v in place of an object", ecosystem.ErrInvalid, t)
 	}
 	for d.json.More() {
-		t, err := d.json.Token()
+		t, err := d.token()
 		if err != nil {
 			return d.check(err)
 		}
@@ -123,6 +130,12 @@ func (d *Decoder) Object(member func(key string) error) error {
 	}
 	_, err = d.json.Token()
 	return d.check(err)
+}
+
+// token reads the next token.
+func (d *Decoder) token() (json.Token, error) {
+	d.in.taken, d.in.values = 0, 0
+	return d.json.Token()
 }
 
 // End returns an error unless all has been read.
@@ -148,10 +161,12 @@ func (d *Decoder) check(err error) error {
 	return fmt.Errorf("%w: %w", ecosystem.ErrInvalid, err)
 }
 
-// A guard is a reader of JSON that fails where it is nested too deeply, and remembers why
-// reading failed.
+// A guard is a reader of JSON that fails where it is nested too deeply or one value is too
+// long, since values are kept in memory, and remembers why reading failed.
 type guard struct {
 	r      io.Reader
+	taken  int64 // bytes since the last value began
+	values int   // likewise
 	depth  int
 	quoted bool // inside a string
 	escape bool // after a backslash
@@ -163,8 +178,12 @@ func (g *guard) Read(p []byte) (int, error) {
 		return 0, g.err
 	}
 	n, err := g.r.Read(p)
+	if g.taken += int64(n); g.taken > MaxSize {
+		g.err = fmt.Errorf("%w: a value of more than %d bytes", ecosystem.ErrInvalid, MaxSize)
+		return 0, g.err
+	}
 	if !g.shallow(p[:n]) {
-		g.err = fmt.Errorf("%w: nested more than %d deep", ecosystem.ErrInvalid, MaxDepth)
+		g.err = fmt.Errorf("%w: nested more than %d deep, or more than %d values", ecosystem.ErrInvalid, MaxDepth, MaxValues)
 		return 0, g.err
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -173,7 +192,7 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// shallow counts brackets and reports whether they are few.
+// shallow counts brackets and commas, and reports whether they are few.
 func (g *guard) shallow(p []byte) bool {
 	for len(p) > 0 {
 		if g.quoted {
@@ -189,6 +208,10 @@ func (g *guard) shallow(p []byte) bool {
 			}
 		case '}', ']':
 			g.depth--
+		case ',':
+			if g.values++; g.values > MaxValues {
+				return false
+			}
 		}
 		p = p[1:]
 	}

@@ -27,6 +27,7 @@ func TestDecode(t *testing.T) {
 		{strings.Repeat("[", jsondoc.MaxDepth) + strings.Repeat("]", jsondoc.MaxDepth), true},
 		{strings.Repeat("[", jsondoc.MaxDepth+1) + strings.Repeat("]", jsondoc.MaxDepth+1), false},
 		{strings.Repeat(`{"a":`, 1<<20), false},
+		{`[` + strings.Repeat(`{},`, jsondoc.MaxValues+1<<10) + `{}]`, false},
 		{"", false},
 		{"<html>", false},
 		{"{} {}", false},
@@ -58,6 +59,31 @@ func TestReadError(t *testing.T) {
 			t.Errorf("%q, then an error: %v", text, err)
 		}
 	}
+}
+
+// TestLongValue refuses what a small compressed document may hold: one value, key or gap
+// without end.
+func TestLongValue(t *testing.T) {
+	for _, start := range []string{`{"a":"`, `{"`, `{"a":1`, `{"a":1,"b":[`} {
+		fill := byte(' ')
+		if strings.Count(start, `"`)%2 == 1 {
+			fill = 'x'
+		}
+		d := jsondoc.NewDecoder(io.MultiReader(strings.NewReader(start), io.LimitReader(endless(fill), 3*jsondoc.MaxSize)))
+		if err := d.Object(func(string) error { return d.Skip() }); !errors.Is(err, ecosystem.ErrInvalid) || !strings.Contains(err.Error(), "more than") {
+			t.Errorf("%q and a lot more: %v", start, err)
+		}
+	}
+}
+
+// endless is a reader of the same byte for ever.
+type endless byte
+
+func (e endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(e)
+	}
+	return len(p), nil
 }
 
 func TestObject(t *testing.T) {

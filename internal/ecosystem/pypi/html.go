@@ -48,6 +48,9 @@ func readHTML(b []byte, base *url.URL, project string) (*page, error) {
 			h.add(attribute(t, "name"), attribute(t, "content"))
 		case "a":
 			if f, ok := anchor(t, base); ok {
+				if len(p.files) == maxFiles {
+					return nil, fmt.Errorf("more than %d files", maxFiles)
+				}
 				p.files = append(p.files, f)
 			}
 		}

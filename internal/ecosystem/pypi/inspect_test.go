@@ -199,3 +199,16 @@ func FuzzPage(f *testing.F) {
 		}
 	})
 }
+
+// TestBounds refuses pages of which each byte takes many of memory.
+func TestBounds(t *testing.T) {
+	simple, _ := public()
+	for name, text := range map[string]string{
+		"JSON": `{"name":"six","files":[` + strings.Repeat(`{"url":"a","filename":"a"},`, 600_000) + `{"url":"a","filename":"a"}]}`,
+		"HTML": "<!DOCTYPE html>" + strings.Repeat("<a href=six-1.zip>", 300_000),
+	} {
+		if _, err := inspect(t, simple+"six/", text); !errors.Is(err, ecosystem.ErrInvalid) || !strings.Contains(err.Error(), "more than") {
+			t.Errorf("a huge page of %s: %v", name, err)
+		}
+	}
+}

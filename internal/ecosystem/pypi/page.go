@@ -16,8 +16,10 @@ import (
 
 // Limits of what is read of a document. The largest pages known have 10 MB.
 const (
-	maxPage  = 128 << 20 // bytes
+	maxPage  = 64 << 20 // bytes
 	maxDepth = 64
+	maxParts = 3 << 20   // of JSON: names, values and brackets
+	maxFiles = 256 << 10 // links of HTML
 )
 
 // A page is a project page, whatever its representation: what is HTML is read into the JSON
@@ -96,7 +98,10 @@ func wellFormed(b []byte) error {
 	d.UseNumber()
 	var names []map[string]bool // of the objects around, nil for a list
 	key := false                // a name comes next, if not the end
-	for {
+	for parts := 0; ; parts++ {
+		if parts > maxParts {
+			return fmt.Errorf("more than %d names and values", maxParts)
+		}
 		t, err := d.Token()
 		if errors.Is(err, io.EOF) && len(names) == 0 {
 			return io.ErrUnexpectedEOF
