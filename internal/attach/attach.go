@@ -50,6 +50,10 @@ type Wish struct {
 	// trust Root, a certificate in PEM form.
 	Registries []string
 	Root       []byte
+	// Bundle is the path of a file with the public roots and Root, "" if there is none.
+	Bundle string
+	// Images are the hosts of the registries that sutler knows.
+	Images []string
 }
 
 // A Plan is what attaching one tool would change.

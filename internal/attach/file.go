@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -120,6 +121,9 @@ func (m Machine) write(path string, data []byte) error {
 	}
 	if o == nil {
 		o = &original{Mode: 0o644}
+		if bytes.HasPrefix(data, []byte("#!")) {
+			o.Mode = 0o755 // a program
+		}
 		o.UID, o.GID = ownerOf(filepath.Dir(full))
 	}
 	return replace(full, data, o)

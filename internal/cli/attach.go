@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"sutler/internal/attach"
 	"sutler/internal/config"
 	"sutler/internal/control"
+	"sutler/internal/ecosystem/oci"
+	"sutler/internal/settings"
 )
 
 // attachFlags are what attach and detach, up and down have in common.
@@ -38,13 +41,15 @@ in their files, and proves that it works; if not, everything is put back. It is 
 
   sutler attach                           what is attached, what is found here
   sutler attach docker                    the engine asks sutler for base images
+  sutler attach apt pip npm               these clients go through the proxy, on this machine
+  sutler attach podman containerd         these engines ask sutler for base images
   sutler attach docker --dry-run          what would change, as a diff
   sutler attach docker --show             what to paste, if you prefer to do it yourself
   sutler attach dns --via daemon.json     docker's containers ask sutler's resolver (needs a restart of docker)
 
 A reload is done without asking. Docker is restarted only if you agree, or with -y.`,
 	}
-	c.Flags().BoolVar(&f.all, "all", false, "everything that is found here")
+	c.Flags().BoolVar(&f.all, "all", false, "every engine that is found here and can be proved to work: docker")
 	c.Flags().BoolVar(&f.show, "show", false, "print what to do by hand, and do nothing")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would change as a unified diff, and do nothing")
 	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "agree to a restart where it gives more than a reload")
@@ -145,6 +150,7 @@ func (a *app) selected(c config.Config, names []string) ([]attach.Tool, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
+	all = append(all, attach.FileTools(a.machine(c))...)
 	var out []attach.Tool
 	for _, n := range names {
 		n, _, _ = strings.Cut(n, "=")
@@ -188,6 +194,12 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	}
 	_, w.Port, err = net.SplitHostPort(s.Listen[0])
 	w.Root = []byte(s.CA.PEM)
+	w.Images = oci.New(oci.Options{}).Profile().Hosts
+	if bundle := filepath.Join(c.Steps, settings.BundleName); c.Steps != "" {
+		if _, err := os.Stat(bundle); err == nil {
+			w.Bundle = bundle // the daemon keeps it up to date
+		}
+	}
 	if len(w.Registries) > 0 && len(w.Root) == 0 {
 		return w, errors.New("--registry: sutler has no CA: it is not running, or intercept.enabled is off")
 	}
@@ -312,6 +324,9 @@ func (a *app) detachNamed(ctx context.Context, c config.Config, names []string, 
 	if err != nil {
 		return false, err
 	}
+	if len(names) == 0 {
+		tools = append(tools, attach.FileTools(a.machine(c))...)
+	}
 	found := false
 	var done []attach.Outcome
 	var errs []error
@@ -363,7 +378,7 @@ func (a *app) listAttached(ctx context.Context, c config.Config) error {
 		return err
 	}
 	lines := []toolLine{}
-	for _, t := range a.tools(c) {
+	for _, t := range append(a.tools(c), attach.FileTools(a.machine(c))...) {
 		i := slices.IndexFunc(list, func(l attach.Listing) bool { return l.Tool == t.Name() })
 		if i >= 0 {
 			lines = append(lines, toolLine{t.Name(), attachedState(list[i]), &list[i]})
