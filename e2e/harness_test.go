@@ -88,7 +88,7 @@ func startIn(t *testing.T, in []string, addr string, settings ...string) *daemon
 	d := &daemon{t: t, dir: dir, addr: addr, in: in}
 	d.env = append(os.Environ(), "SUTLER_LISTEN="+d.addr, "SUTLER_BRIDGES=false", "SUTLER_ATTACH_ROOT="+dir+"/root", "SUTLER_SOCKET="+dir+"/run/sutler.sock", "SUTLER_STEPS="+dir+"/steps",
 		"SUTLER_STORE_DIR="+dir+"/cache", "SUTLER_STORE_STATE="+dir+"/state", "SUTLER_STORE_MIN_FREE=0", "HOME="+dir, "XDG_CONFIG_HOME="+dir+"/config",
-		"npm_config_cache="+dir+"/npm", "npm_config_update_notifier=false", "npm_config_fund=false")
+		"npm_config_cache="+dir+"/npm", "npm_config_update_notifier=false", "npm_config_fund=false", "SUTLER_E2E_DIR="+cacheDir(t)) // engines.sh is found by HOME otherwise
 	if err := os.Mkdir(dir+"/run", 0o700); err != nil {
 		t.Fatal(err)
 	}
