@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -27,6 +28,7 @@ func (d *process) openDNS(context.Context) error {
 		Count: func(zone dns.Kind, result string) { d.metrics.Named(string(zone), result) }}
 	if c.Intercept {
 		o.Intercept = d.divertible()
+		d.trouble.add(unserved(d.config))
 	}
 	var err error
 	if o.Listen, o.Clients, o.Address, err = places(c); err != nil {
@@ -40,6 +42,15 @@ func (d *process) openDNS(context.Context) error {
 	}
 	d.resolver, err = dns.New(o)
 	return err
+}
+
+// unserved returns an error if names are led to an address where nobody serves what clients
+// then ask for: ports 80 and 443 belong to intercept.listen, or to whoever has dns.address.
+func unserved(c config.Config) error {
+	if len(c.Intercept.Listen) > 0 || c.DNS.Address != "" {
+		return nil
+	}
+	return errors.New("dns.intercept leads hosts of ecosystems to sutler, but nothing serves them there: set intercept.listen to ports 80 and 443 of that address, or dns.intercept = false")
 }
 
 // divertible returns the hosts whose names lead to sutler: those of the ecosystems without
