@@ -124,7 +124,8 @@ trap finish EXIT
 engine
 export PATH="$(dirname "$docker"):$PATH"
 say "starting sutler"
-"$sutler" up
+# The engine itself stays as it is: base images are made here, not pulled.
+"$sutler" up --only none
 base_image
 say "first build of demo/app/Dockerfile: everything is new"
 build "$work/first.json"
