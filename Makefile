@@ -51,6 +51,7 @@ fuzz:
 
 bench: build
 	$(GO) run ./bench -sutler bin/sutler -json bench.json
+	SUTLER_E2E_LOAD=1 SUTLER_BIN=$(CURDIR)/bin/sutler $(GO) test ./e2e -count=1 -run 'TestDNSLoad$$' -v
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/engine ./internal/ecosystem/... ./internal/blob/disk ./internal/ingress
 
 # Tables in the documentation that are made from the code; a test compares them.

@@ -248,7 +248,7 @@ func newerPip(t *testing.T) []string {
 		}
 	}
 	if archive == "" {
-		t.Skip("no Debian archive in the sources of apt")
+		lacks(t, "no Debian archive in the sources of apt")
 	}
 	root := t.TempDir()
 	for _, dir := range []string{"/lists/partial", "/archives/partial", "/parts"} {
@@ -265,7 +265,7 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false"; APT::Update::Post-In
 	d := &daemon{t: t, env: append(os.Environ(), "APT_CONFIG="+root+"/apt.conf")}
 	for _, args := range [][]string{{"apt-get", "-q", "update"}, {"apt-get", "-q", "download", "python3-pip-whl"}} {
 		if r := d.run(root, nil, args[0], args[1:]...); r.code != 0 {
-			t.Skipf("%s: %s", strings.Join(args, " "), r.err)
+			lacks(t, strings.Join(args, " ")+": "+r.err)
 		}
 	}
 	packages, err := filepath.Glob(root + "/python3-pip-whl_*.deb")
