@@ -68,8 +68,18 @@ func (a *Answer) addHeader(kept []ecosystem.Setting, md5 string) {
 	all := make([]ecosystem.Setting, 0, len(kept)+len(a.Resource.Header))
 	all = append(all, kept...)
 	for _, f := range a.Resource.Header {
-		for mark, sum := range map[string]string{"{sha256}": a.Digest.Hex(), "{sha256-base64}": base64Of(a.Digest), "{md5}": md5} {
-			if strings.Contains(f.Value, mark) && sum == "" {
+		for _, mark := range [...]string{"{sha256}", "{sha256-base64}", "{md5}"} {
+			if !strings.Contains(f.Value, mark) {
+				continue
+			}
+			sum := md5
+			switch mark {
+			case "{sha256}":
+				sum = a.Digest.Hex()
+			case "{sha256-base64}":
+				sum = base64Of(a.Digest)
+			}
+			if sum == "" {
 				f.Name = ""
 			}
 			f.Value = strings.ReplaceAll(f.Value, mark, sum)
