@@ -59,7 +59,7 @@ var layers = map[string]string{
 	"attach":        "edit attach/tools",
 	"trust":         "",
 	"doctor":        "config control builder ecosystem ecosystem/all",
-	"cli":           "daemon config control attach builder ecosystem/oci ociruntime ociruntime/program doctor settings digest ecosystem index receipt ca ingress/native trust",
+	"cli":           "daemon config control attach attach/tools builder ecosystem ecosystem/all ecosystem/oci ociruntime ociruntime/program doctor settings digest index receipt ca ingress/native trust",
 	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ingress/intercept ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }

@@ -129,7 +129,7 @@ func (a *Attacher) changes(m *manifest, tool string, p Plan) ([]Change, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s cannot be edited: nothing was changed: %w", f.Path, err)
 		}
-		c := Change{Path: f.Path, Before: now.data(), After: after, edit: &editState{Tool: tool, Format: edit.FormatOf(f.Edit), Record: record}}
+		c := Change{Path: f.Path, Before: now.data(), After: after, Mode: f.Mode, edit: &editState{Tool: tool, Format: edit.FormatOf(f.Edit), Record: record}}
 		if !c.same() {
 			out = append(out, c)
 		}
@@ -299,7 +299,7 @@ func (m Machine) put(all *manifest, c Change) error {
 	if digestOf(now.data()) != digestOf(c.Before) {
 		return fmt.Errorf("%s was changed by somebody else just now: try again", c.Path)
 	}
-	if err := m.write(c.Path, c.After); err != nil {
+	if err := m.write(c.Path, c.After, c.Mode); err != nil {
 		return err
 	}
 	if st := all.file(c.Path); st != nil && c.After == nil {
@@ -348,7 +348,7 @@ func (r *attempt) putBack(ctx context.Context, c Change) error {
 				return err
 			}
 		}
-		if err := r.Machine.write(c.Path, c.Before); err != nil {
+		if err := r.Machine.write(c.Path, c.Before, c.Mode); err != nil {
 			return err
 		}
 		if c.Before == nil {
@@ -360,7 +360,7 @@ func (r *attempt) putBack(ctx context.Context, c Change) error {
 			return fmt.Errorf("%s: %w", c.Path, err)
 		}
 		st.Foreign = true
-		if err := r.Machine.write(c.Path, left); err != nil {
+		if err := r.Machine.write(c.Path, left, c.Mode); err != nil {
 			return err
 		}
 	}

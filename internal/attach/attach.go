@@ -12,17 +12,23 @@
 package attach
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 
 	"github.com/rogpeppe/go-internal/diff"
 
+	"sutler/internal/attach/tools"
 	"sutler/internal/edit"
 )
 
 var (
 	// ErrAbsent means that a tool is not on this machine.
 	ErrAbsent = errors.New("not found here")
+	// ErrUnable means that a tool is here and cannot be attached; what it wraps says why.
+	ErrUnable = errors.New("cannot be attached")
 	// ErrNoConsent means that a restart is needed that nobody agreed to.
 	ErrNoConsent = errors.New("restart not agreed to")
 )
@@ -52,6 +58,13 @@ type Wish struct {
 	Root       []byte
 	// Bundle is the path of a file with the public roots and Root, "" if there is none.
 	Bundle string
+	// Wrapper is the program that stands in for runc and crun, nil if this sutler has none.
+	Wrapper []byte
+	// Steps is the folder from which Wrapper serves build steps, as the engines name it; ""
+	// for the one that it takes by itself.
+	Steps string
+	// Env is what a login shell is told, in this order.
+	Env []tools.Variable
 	// Images are the hosts of the registries that sutler knows.
 	Images []string
 }
@@ -79,6 +92,8 @@ type File struct {
 	Edit edit.Edit
 	// Snippet is what a person would add by hand.
 	Snippet string
+	// Mode is that of a file that has to be made; 0 means 0644.
+	Mode fs.FileMode
 }
 
 // A Tool is one program that can be made to use sutler. Methods that fail change nothing
@@ -89,8 +104,8 @@ type Tool interface {
 	// Plan says what would change. It only reads. ErrAbsent if the tool is not here; other
 	// errors say why it cannot be attached, and what to do.
 	Plan(ctx context.Context, w Wish) (Plan, error)
-	// Validate asks the tool whether it would take data as its file at path. A tool that
-	// cannot be asked takes everything.
+	// Validate asks the tool whether it would take data as its file at path, nil for no
+	// file. A tool that cannot be asked takes everything.
 	Validate(ctx context.Context, path string, data []byte) error
 	// Activate makes the tool read its files and waits until it has. A tool that is not
 	// running has nothing to read; the returned notes say so.
@@ -112,7 +127,8 @@ type Forgetful interface {
 // A Change is a file before and after.
 type Change struct {
 	Path          string
-	Before, After []byte // nil: no file
+	Before, After []byte      // nil: no file
+	Mode          fs.FileMode // if it has to be made; 0 means 0644
 
 	edit *editState // what After has of ours; nil if that is taken out
 }
@@ -120,8 +136,11 @@ type Change struct {
 // same reports whether there is nothing to write.
 func (c Change) same() bool { return digestOf(c.Before) == digestOf(c.After) }
 
-// Diff returns the change as a unified diff.
+// Diff returns the change as a unified diff; of programs, that they differ.
 func (c Change) Diff() []byte {
+	if bytes.IndexByte(c.Before, 0) >= 0 || bytes.IndexByte(c.After, 0) >= 0 {
+		return fmt.Appendf(nil, "Binary files a%s and b%s differ\n", c.Path, c.Path)
+	}
 	return diff.Diff("a"+c.Path, c.Before, "b"+c.Path, c.After)
 }
 

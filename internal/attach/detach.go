@@ -46,6 +46,14 @@ func (a *Attacher) Detach(ctx context.Context, t Tool) (Outcome, error) {
 	if out.Changes, err = a.removals(m, t.Name()); err != nil {
 		return out, err
 	}
+	for _, c := range out.Changes {
+		if c.After != nil || c.same() {
+			continue
+		}
+		if err := t.Validate(ctx, c.Path, nil); err != nil {
+			return out, fmt.Errorf("%s stays: %w", c.Path, err)
+		}
+	}
 	if a.DryRun {
 		out.State, out.Did = Planned, state.Need
 		return out, nil

@@ -33,10 +33,10 @@ type Docker struct {
 	// RestartCommand restarts the engine; if "", sutler finds out how.
 	RestartCommand string
 
-	kind   kind
-	dns    bool    // not the engine itself but its containers' resolver, as a part of its own
-	up     bool    // it has answered since we look
-	launch *launch // how its process was started, if that is how it is restarted
+	kind    kind
+	dns     bool     // not the engine itself but its containers' resolver, as a part of its own
+	up      bool     // it has answered since we look
+	service *service // nil until a restart was thought of
 }
 
 // Dockers returns the engines that may be on a machine, one for each kind.
@@ -418,4 +418,20 @@ func (d *Docker) Tidy(ctx context.Context) {
 	if d.up {
 		d.engine().untidy(ctx)
 	}
+}
+
+// restarter finds out how the engine is restarted here.
+func (d *Docker) restarter() (restarter, error) {
+	switch {
+	case d.RestartCommand != "":
+	case d.kind == desktop:
+		return restarter{}, fmt.Errorf("%w: restart Docker Desktop from its menu", ErrByHand)
+	case d.kind == boot2docker:
+		return program("/etc/init.d/docker", "restart"), nil
+	}
+	if d.service == nil {
+		d.service = &service{machine: d.Machine, name: "docker", program: dockerd, command: d.RestartCommand, setting: "attach.docker_restart",
+			user: d.kind == rootless, find: d.dockerd}
+	}
+	return d.service.restarter()
 }

@@ -210,6 +210,9 @@ func interfaceAddr(name string) string {
 	return ""
 }
 
+// Bridge returns the address of docker's own bridge on this machine, "" if it has none.
+func Bridge() string { return interfaceAddr("docker0") }
+
 // bridge returns the gateway of the network that containers are on by default.
 func (e *engine) bridge(ctx context.Context) (string, error) {
 	all, err := e.networks(ctx)

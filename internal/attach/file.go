@@ -1,7 +1,7 @@
 package attach
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +23,8 @@ type Machine struct {
 	System bool
 	// Getenv looks up the user's variables.
 	Getenv func(string) string
+	// Bridge is the address by which containers reach this machine, "" if they do not.
+	Bridge string
 }
 
 // at returns where a path of a tool is for us, following a link at its end: what is
@@ -92,9 +94,10 @@ func (m Machine) missing(path string) []string {
 	return out
 }
 
-// write replaces a file of a tool, or makes it, keeping mode and owner. data nil removes
-// it. Folders are made as needed, for the owner of the one that they are in.
-func (m Machine) write(path string, data []byte) error {
+// write replaces a file of a tool, keeping mode and owner, or makes it with that mode; 0
+// means 0644. data nil removes it. Folders are made as needed, for the owner of the one that
+// they are in.
+func (m Machine) write(path string, data []byte, mode fs.FileMode) error {
 	full, err := m.at(path)
 	if err != nil {
 		return err
@@ -120,10 +123,7 @@ func (m Machine) write(path string, data []byte) error {
 		return err
 	}
 	if o == nil {
-		o = &original{Mode: 0o644}
-		if bytes.HasPrefix(data, []byte("#!")) {
-			o.Mode = 0o755 // a program
-		}
+		o = &original{Mode: cmp.Or(mode, 0o644)}
 		o.UID, o.GID = ownerOf(filepath.Dir(full))
 	}
 	return replace(full, data, o)

@@ -20,6 +20,7 @@ type FileTool struct {
 	machine Machine
 	signs   []string // one of these paths says that the program is here
 	changes func(m Machine, s tools.Site) []tools.Change
+	bridged bool // who uses its files is in a container
 }
 
 var _ Tool = (*FileTool)(nil)
@@ -27,26 +28,39 @@ var _ Tool = (*FileTool)(nil)
 // ownFolder is the line that names the folder which containerd is told of, if it names none.
 var ownFolder = regexp.MustCompile(`(?m)^\s*config_path\s*=\s*"/etc/containerd/certs\.d"\s*$`)
 
-// FileTools returns the tools that are attached only where they are named: what they do is
-// for all their users and projects, not for builds alone.
-func FileTools(m Machine) []Tool {
-	confs := func(m Machine, _ tools.Site) [][]byte {
-		return m.contents("/etc/containers/registries.conf", "/etc/containers/registries.conf.d/*.conf")
+// newPodman returns podman, buildah and skopeo, which read the same files and so are
+// attached together.
+func newPodman(m Machine) Tool {
+	signs := []string{"/usr/bin/podman", "/usr/bin/buildah", "/usr/bin/skopeo"}
+	return &FileTool{name: "podman", machine: m, signs: signs, changes: func(m Machine, s tools.Site) []tools.Change {
+		return tools.Containers(s, m.contents("/etc/containers/registries.conf", "/etc/containers/registries.conf.d/*.conf")...)
+	}}
+}
+
+// clients returns the programs that are told by files alone and do more than build.
+func clients(m Machine) []Tool {
+	tool := func(name string, changes func(tools.Site) []tools.Change, signs ...string) *FileTool {
+		return &FileTool{name: name, machine: m, signs: signs, changes: func(_ Machine, s tools.Site) []tools.Change { return changes(s) }}
 	}
-	images := func(m Machine, s tools.Site) []tools.Change { return tools.Containers(s, confs(m, s)...) }
+	plugins := []string{"/usr/libexec/docker/cli-plugins/docker-buildx", "/usr/lib/docker/cli-plugins/docker-buildx", m.Home + "/.docker/cli-plugins/docker-buildx"}
+	buildx := tool("buildx", tools.Buildx, plugins...)
+	client := tool("docker-client", tools.DockerClient, "/usr/bin/docker", "/usr/local/bin/docker")
+	buildx.bridged, client.bridged = true, true
+	containerd := tool("containerd", nil, "/usr/bin/containerd", "/usr/local/bin/containerd", "/etc/containerd")
+	containerd.changes = func(m Machine, s tools.Site) []tools.Change {
+		// The line may be ours from the last time: then it is to be there again.
+		return tools.Containerd(s, ownFolder.ReplaceAll(slices.Concat(m.contents("/etc/containerd/config.toml")...), nil))
+	}
+	shell := tool("shell", nil, "/bin/sh")
+	shell.changes = func(m Machine, s tools.Site) []tools.Change {
+		profiles := []string{m.Home + "/.profile", m.Home + "/.bash_profile", m.Home + "/.zprofile"}
+		return tools.Shell(s, slices.DeleteFunc(profiles, func(name string) bool { return !m.exists(name) })...)
+	}
 	return []Tool{
-		&FileTool{"podman", m, []string{"/usr/bin/podman"}, images},
-		&FileTool{"buildah", m, []string{"/usr/bin/buildah", "/usr/bin/skopeo"}, images},
-		&FileTool{"containerd", m, []string{"/usr/bin/containerd", "/usr/local/bin/containerd", "/etc/containerd"}, func(m Machine, s tools.Site) []tools.Change {
-			// The line may be ours from the last time: then it is to be there again.
-			return tools.Containerd(s, ownFolder.ReplaceAll(slices.Concat(m.contents("/etc/containerd/config.toml")...), nil))
-		}},
-		&FileTool{"buildkit", m, []string{"/usr/bin/buildkitd", "/usr/local/bin/buildkitd", "/etc/buildkit"}, func(_ Machine, s tools.Site) []tools.Change {
-			return tools.BuildKit(s)
-		}},
-		&FileTool{"apt", m, []string{"/usr/bin/apt-get"}, func(_ Machine, s tools.Site) []tools.Change { return tools.Apt(s) }},
-		&FileTool{"pip", m, []string{"/usr/bin/pip", "/usr/bin/pip3", "/usr/local/bin/pip"}, func(_ Machine, s tools.Site) []tools.Change { return tools.Pip(s) }},
-		&FileTool{"npm", m, []string{"/usr/bin/npm", "/usr/local/bin/npm"}, func(_ Machine, s tools.Site) []tools.Change { return tools.Npm(s) }},
+		buildx, client, containerd, shell,
+		tool("apt", tools.Apt, "/usr/bin/apt-get"),
+		tool("pip", tools.Pip, "/usr/bin/pip", "/usr/bin/pip3", "/usr/local/bin/pip"),
+		tool("npm", tools.Npm, "/usr/bin/npm", "/usr/local/bin/npm"),
 	}
 }
 
@@ -76,20 +90,36 @@ func (f *FileTool) Plan(_ context.Context, w Wish) (Plan, error) {
 	if !slices.ContainsFunc(f.signs, f.machine.exists) {
 		return Plan{}, fmt.Errorf("%s: %w", f.name, ErrAbsent)
 	}
-	site := tools.Site{
-		URL: "http://" + net.JoinHostPort("127.0.0.1", w.Port), Root: w.Root, Bundle: w.Bundle, Hosts: w.Images,
-		Etc: "/etc", Home: f.machine.Home, Config: f.machine.Getenv("XDG_CONFIG_HOME"), User: !f.machine.System,
-	}
+	site := f.machine.site(w)
 	if f.name == "apt" && site.User {
 		return Plan{}, fmt.Errorf("apt reads only files of the system; attach it as root")
 	}
+	if f.bridged && f.machine.Bridge == "" {
+		return Plan{}, fmt.Errorf("%s: %w: there is no docker0, by whose address containers would reach sutler", f.name, ErrUnable)
+	}
+	if f.bridged {
+		site.URL = "http://" + net.JoinHostPort(f.machine.Bridge, w.Port)
+	}
+	return planOf(f.changes(f.machine, site))
+}
+
+// site says what the files of tools are made of.
+func (m Machine) site(w Wish) tools.Site {
+	return tools.Site{
+		URL: "http://" + net.JoinHostPort("127.0.0.1", w.Port), Root: w.Root, Bundle: w.Bundle, Hosts: w.Images, Env: w.Env,
+		Etc: "/etc", Home: m.Home, Config: m.Getenv("XDG_CONFIG_HOME"), User: !m.System,
+	}
+}
+
+// planOf returns the plan of changes that only need to be written.
+func planOf(changes []tools.Change) (Plan, error) {
 	var p Plan
-	for _, c := range f.changes(f.machine, site) {
+	for _, c := range changes {
 		snippet, err := c.Show()
 		if err != nil {
 			return p, err
 		}
-		p.Files = append(p.Files, File{Path: c.Path, Edit: c.Edit, Snippet: snippet})
+		p.Files = append(p.Files, File{Path: c.Path, Edit: c.Edit, Snippet: snippet, Mode: c.Mode})
 		p.Notes = append(p.Notes, c.Notes...)
 		if c.Reload != "" {
 			p.Notes = append(p.Notes, c.Path+" counts after: "+string(c.Reload)+".")

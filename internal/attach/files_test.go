@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sutler/internal/attach/tools"
 )
 
 // tree returns the files below a folder, with their modes.
@@ -29,6 +31,11 @@ func tree(t *testing.T, root string) map[string]string {
 	return out
 }
 
+// byFiles returns the tools that are attached by writing files.
+func byFiles(m Machine) []Tool {
+	return append(clients(m), &Wrapper{m}, newPodman(m), newBuildKit(m, ""))
+}
+
 // TestFileTools attaches each tool twice and detaches it: the second time changes nothing,
 // and afterwards every file is as it was.
 func TestFileTools(t *testing.T) {
@@ -40,7 +47,8 @@ func TestFileTools(t *testing.T) {
 		"/root/.npmrc":                    "fund=false\n",
 		"/etc/apt/apt.conf.d/99mine":      "APT::Install-Recommends \"0\";\n",
 		"/etc/containers/containers.conf": "[engine]\n",
-		"/usr/bin/podman":                 "", "/usr/bin/buildah": "", "/usr/bin/containerd": "", "/usr/bin/apt-get": "", "/usr/bin/pip3": "", "/usr/bin/npm": "",
+		"/usr/bin/podman":                 "", "/usr/bin/buildah": "", "/usr/bin/containerd": "", "/usr/bin/apt-get": "", "/usr/bin/pip3": "", "/usr/bin/npm": "", "/bin/sh": "",
+		"/usr/bin/docker": "", "/usr/libexec/docker/cli-plugins/docker-buildx": "", "/usr/sbin/runc": "", "/usr/bin/crun": "",
 	}
 	root := t.TempDir()
 	for name, text := range originals {
@@ -52,10 +60,12 @@ func TestFileTools(t *testing.T) {
 		}
 	}
 	before := tree(t, root)
-	m := Machine{Root: root, Home: "/root", System: true, Getenv: func(string) string { return "" }}
+	m := Machine{Root: root, Home: "/root", System: true, Getenv: func(string) string { return "" }, Bridge: "172.17.0.1"}
 	at := &Attacher{Machine: m, Dir: t.TempDir()}
-	w := Wish{Port: "7885", Bundle: "/run/steps/ca.pem", Images: []string{"one.example", "*.two.example"}}
-	for _, tool := range FileTools(m) {
+	program := []byte("\x7fELF 127.0.0.1:7885 " + wrapperMark)
+	w := Wish{Port: "7885", Bundle: "/run/steps/ca.pem", Images: []string{"one.example", "*.two.example"}, Wrapper: program, Steps: "/run/steps",
+		Env: []tools.Variable{{Name: "http_proxy", Value: "http://127.0.0.1:7885"}}}
+	for _, tool := range byFiles(m) {
 		out, err := at.Attach(t.Context(), tool, w)
 		if err != nil || out.State != Attached || len(out.Files) == 0 {
 			t.Errorf("%s: %+v, %v", tool.Name(), out, err)
@@ -66,7 +76,7 @@ func TestFileTools(t *testing.T) {
 		for _, f := range out.Files {
 			text += attached[f]
 		}
-		if !strings.Contains(text, "127.0.0.1:7885") {
+		if !strings.Contains(text, ".1:7885") {
 			t.Errorf("%s: its files do not name sutler: %q", tool.Name(), text)
 		}
 		if out, err = at.Attach(t.Context(), tool, w); err != nil || out.State != Unchanged {
@@ -87,9 +97,56 @@ func TestFileTools(t *testing.T) {
 // TestFileToolsAbsent finds nothing on an empty machine, and no apt without root.
 func TestFileToolsAbsent(t *testing.T) {
 	m := Machine{Root: t.TempDir(), Home: "/home/u", Getenv: func(string) string { return "" }}
-	for _, tool := range FileTools(m) {
+	for _, tool := range byFiles(m) {
 		if _, err := tool.Plan(t.Context(), Wish{Port: "7885"}); !errors.Is(err, ErrAbsent) {
 			t.Errorf("%s: %v", tool.Name(), err)
 		}
+	}
+}
+
+// TestWrapper puts the program in front of the runtimes, replaces it by another version,
+// and leaves alone what is not sutler's or what an engine needs.
+func TestWrapper(t *testing.T) {
+	root := t.TempDir()
+	m := Machine{Root: root, System: true}
+	put := func(name, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(root+name), 0o755), os.WriteFile(root+name, []byte(text), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at, w := &Attacher{Machine: m, Dir: t.TempDir()}, Wish{Wrapper: []byte("1 " + wrapperMark)}
+	tool := &Wrapper{m}
+	if _, err := at.Attach(t.Context(), tool, w); !errors.Is(err, ErrAbsent) {
+		t.Errorf("without a runtime: %v", err)
+	}
+	put("/usr/bin/crun", "")
+	for _, w.Wrapper = range [][]byte{w.Wrapper, []byte("2 " + wrapperMark)} {
+		if _, err := at.Attach(t.Context(), tool, w); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(root + "/usr/local/sbin/crun")
+		if err != nil || info.Mode() != 0o755 || info.Size() != int64(len(w.Wrapper)) {
+			t.Errorf("%v %v", info, err)
+		}
+	}
+	put("/etc/buildkit/buildkitd.toml", "[worker.oci]\nbinary = \"/usr/local/sbin/crun\"\n")
+	if _, err := at.Detach(t.Context(), tool); err == nil || !m.exists("/usr/local/sbin/crun") {
+		t.Errorf("removed although an engine needs it: %v", err)
+	}
+	put("/etc/buildkit/buildkitd.toml", "")
+	if _, err := at.Detach(t.Context(), tool); err != nil || m.exists("/usr/local") {
+		t.Errorf("detach: %v", err)
+	}
+	put("/usr/local/sbin/crun", "theirs")
+	if _, err := at.Attach(t.Context(), tool, w); !errors.Is(err, ErrUnable) || !strings.Contains(err.Error(), "/usr/local/sbin/crun") {
+		t.Errorf("in place of another program: %v", err)
+	}
+	if _, err := at.Attach(t.Context(), tool, Wish{}); !errors.Is(err, ErrUnable) {
+		t.Errorf("without a program: %v", err)
+	}
+	m.System = false
+	if _, err := (&Wrapper{m}).Plan(t.Context(), w); !errors.Is(err, ErrUnable) {
+		t.Errorf("by a user: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// A process is a running dockerd.
+// A process is a running daemon.
 type process struct {
 	pid  int
 	args []string // its command line, the program first
@@ -23,7 +23,7 @@ type process struct {
 // where something else listened for it, the one in its pid file.
 func (d *Docker) dockerd() (process, error) {
 	if pid, err := peer(d.socket()); err == nil {
-		if p, ok := dockerdAt(pid); ok {
+		if p, ok := processAt(pid, dockerd); ok {
 			return p, nil
 		}
 	}
@@ -33,21 +33,26 @@ func (d *Docker) dockerd() (process, error) {
 			continue
 		}
 		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if p, ok := dockerdAt(pid); err == nil && ok {
+		if p, ok := processAt(pid, dockerd); err == nil && ok {
 			return p, nil
 		}
 	}
 	return process{}, errors.New("its process was not found; is it on this machine?")
 }
 
-// dockerdAt returns the process of that number if it is a dockerd.
-func dockerdAt(pid int) (process, bool) {
+// dockerd is the name of docker's program.
+const dockerd = "dockerd"
+
+// processAt returns the process of that number if it is one of that program, whose file
+// name may go on with a version.
+func processAt(pid int, program string) (process, bool) {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || pid <= 0 {
 		return process{}, false
 	}
 	args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
-	return process{pid, args}, filepath.Base(args[0]) == "dockerd"
+	base, _, _ := strings.Cut(filepath.Base(args[0]), "-")
+	return process{pid, args}, base == program
 }
 
 // flag returns the value of a flag of a command line, and whether it is there.

@@ -7,66 +7,86 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
 // ErrByHand means that only the user can restart a tool.
-var ErrByHand = errors.New("sutler cannot restart docker here")
+var ErrByHand = errors.New("sutler cannot restart it here")
 
-// stopWithin bounds how long a dockerd may take to end, which may wait for containers.
+// stopWithin bounds how long a daemon may take to end, which may wait for containers.
 const stopWithin = 90 * time.Second
 
-// A restarter restarts an engine in one way.
+// A service is a daemon that can be restarted.
+type service struct {
+	machine Machine
+	name    string // of its unit and its init script
+	program string // of its process
+	command string // restarts it; "" to find out how
+	setting string // where the user would give the command
+	user    bool   // it is one of the user's, not of the machine
+	find    func() (process, error)
+	launch  *launch // how its process was started, if that is how it is restarted
+}
+
+// A restarter restarts a service in one way.
 type restarter struct {
 	name string // as a person would type it
 	run  func(ctx context.Context) error
 }
 
-// restarter finds out how the engine is restarted here: the configured command, systemd,
+// restarter finds out how the service is restarted here: the configured command, systemd,
 // an init script, or by starting the process again as it was started.
-func (d *Docker) restarter() (restarter, error) {
+func (s *service) restarter() (restarter, error) {
+	script := "/etc/init.d/" + s.name
 	switch {
-	case d.RestartCommand != "":
-		r := program("/bin/sh", "-c", d.RestartCommand)
-		r.name = d.RestartCommand
+	case s.command != "":
+		r := program("/bin/sh", "-c", s.command)
+		r.name = s.command
 		return r, nil
-	case d.kind == desktop:
-		return restarter{}, fmt.Errorf("%w: restart Docker Desktop from its menu", ErrByHand)
-	case d.kind == boot2docker:
-		return program("/etc/init.d/docker", "restart"), nil
-	case d.Machine.Root != "/":
-	case d.Machine.exists("/run/systemd/system") && d.kind == rootless:
-		return systemd("--user"), nil
-	case d.Machine.exists("/run/systemd/system"):
-		return systemd(), nil
-	case d.Machine.exists("/sbin/rc-service") && d.Machine.exists("/etc/init.d/docker"):
-		return program("rc-service", "docker", "restart"), nil
-	case d.Machine.exists("/etc/init.d/docker"):
-		return program("/etc/init.d/docker", "restart"), nil
+	case s.machine.Root != "/":
+	case s.machine.exists("/run/systemd/system") && s.user:
+		return systemd("--user", "restart", s.name), nil
+	case s.machine.exists("/run/systemd/system") && s.unit():
+		return systemd("restart", s.name), nil
+	case s.machine.exists("/sbin/rc-service") && s.machine.exists(script):
+		return program("rc-service", s.name, "restart"), nil
+	case s.machine.exists(script):
+		return program(script, "restart"), nil
 	}
-	if p, err := d.dockerd(); err == nil {
+	if p, err := s.find(); err == nil {
 		if err := p.respawnable(); err != nil {
-			return restarter{}, fmt.Errorf("%w: %w; restart it as it was started, or set attach.docker_restart to the command", ErrByHand, err)
+			return restarter{}, fmt.Errorf("%s: %w: %w; restart it as it was started, or set %s to the command", s.program, ErrByHand, err, s.setting)
 		}
 		l, err := p.launch()
 		if err != nil {
-			return restarter{}, fmt.Errorf("%w: %w", ErrByHand, err)
+			return restarter{}, fmt.Errorf("%s: %w: %w", s.program, ErrByHand, err)
 		}
-		d.launch = &l
+		s.launch = &l
 	}
-	if d.launch == nil {
-		return restarter{}, fmt.Errorf("%w: its process was not found", ErrByHand)
+	if s.launch == nil {
+		return restarter{}, fmt.Errorf("%s: %w: its process was not found", s.program, ErrByHand)
 	}
-	return restarter{"kill $(pidof dockerd); " + strings.Join(d.launch.args, " "), d.respawn}, nil
+	return restarter{"kill $(pidof " + s.program + "); " + strings.Join(s.launch.args, " "), s.respawn}, nil
 }
 
-// systemd restarts a unit, also one that failed too often just now.
-func systemd(user ...string) restarter {
-	args := append(user, "restart", "docker")
+// unit reports whether systemd knows the service.
+func (s *service) unit() bool {
+	for _, dir := range []string{"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system"} {
+		if s.machine.exists(dir + "/" + s.name + ".service") {
+			return true
+		}
+	}
+	return false
+}
+
+// systemd restarts a unit by these arguments, also one that failed too often just now.
+func systemd(args ...string) restarter {
 	return restarter{"systemctl " + strings.Join(args, " "), func(ctx context.Context) error {
-		reset := append(append([]string{}, user...), "reset-failed", "docker")
+		reset := slices.Clone(args)
+		reset[slices.Index(reset, "restart")] = "reset-failed"
 		_ = exec.CommandContext(ctx, "systemctl", reset...).Run() // it had not failed
 		return program(append([]string{"systemctl"}, args...)...).run(ctx)
 	}}
@@ -147,15 +167,15 @@ func (p process) launch() (launch, error) {
 	return l, nil
 }
 
-// respawn ends the engine, if it runs, and starts it again as it was: with the same
+// respawn ends the service, if it runs, and starts it again as it was: with the same
 // command line, folder, environment and files to write to.
-func (d *Docker) respawn(ctx context.Context) error {
-	if p, err := d.dockerd(); err == nil {
-		if err := p.end(ctx); err != nil {
+func (s *service) respawn(ctx context.Context) error {
+	if p, err := s.find(); err == nil {
+		if err := p.end(ctx, s.program); err != nil {
 			return err
 		}
 	}
-	l := d.launch
+	l := s.launch
 	// It outlives this command: the context must not end it.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), l.program)
 	cmd.Args, cmd.Dir, cmd.Env = l.args, l.dir, l.env
@@ -178,16 +198,16 @@ func (d *Docker) respawn(ctx context.Context) error {
 }
 
 // end asks the process to end and waits until it has.
-func (p process) end(ctx context.Context) error {
+func (p process) end(ctx context.Context, name string) error {
 	if err := syscall.Kill(p.pid, syscall.SIGTERM); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("docker (process %d) did not end within %s", p.pid, stopWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("%s (process %d) did not end within %s", name, p.pid, stopWithin))
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if _, still := dockerdAt(p.pid); !still {
+		if _, still := processAt(p.pid, name); !still {
 			return nil
 		}
 		select {

@@ -16,9 +16,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"sutler/internal/attach"
+	"sutler/internal/attach/tools"
 	"sutler/internal/config"
 	"sutler/internal/control"
+	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ociruntime"
+	"sutler/internal/ociruntime/program"
 	"sutler/internal/settings"
 )
 
@@ -41,15 +46,16 @@ in their files, and proves that it works; if not, everything is put back. It is 
 
   sutler attach                           what is attached, what is found here
   sutler attach docker                    the engine asks sutler for base images
-  sutler attach apt pip npm               these clients go through the proxy, on this machine
-  sutler attach podman containerd         these engines ask sutler for base images
+  sutler attach runtime                   the steps of plain builds are served, on every engine
+  sutler attach podman buildkit           these engines ask sutler for base images
+  sutler attach apt pip npm shell         these clients go through the proxy, on this machine
   sutler attach docker --dry-run          what would change, as a diff
   sutler attach docker --show             what to paste, if you prefer to do it yourself
   sutler attach dns --via daemon.json     docker's containers ask sutler's resolver (needs a restart of docker)
 
 A reload is done without asking. Docker is restarted only if you agree, or with -y.`,
 	}
-	c.Flags().BoolVar(&f.all, "all", false, "every engine that is found here and can be proved to work: docker")
+	c.Flags().BoolVar(&f.all, "all", false, "everything for builds that is found here: docker, runtime, podman (with buildah and skopeo), buildkit")
 	c.Flags().BoolVar(&f.show, "show", false, "print what to do by hand, and do nothing")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would change as a unified diff, and do nothing")
 	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "agree to a restart where it gives more than a reload")
@@ -127,7 +133,7 @@ func (a *app) attacher(c config.Config, f attachFlags) *attach.Attacher {
 
 // machine says where tools live.
 func (a *app) machine(c config.Config) attach.Machine {
-	return attach.Machine{Root: c.Attach.Root, Home: a.getenv("HOME"), System: a.place().System, Getenv: a.getenv}
+	return attach.Machine{Root: c.Attach.Root, Home: a.getenv("HOME"), System: a.place().System, Getenv: a.getenv, Bridge: attach.Bridge()}
 }
 
 // confirm asks a question on the terminal; anything but yes is no.
@@ -140,7 +146,7 @@ func (a *app) confirm(question string) bool {
 
 // tools returns all tools that can be attached.
 func (a *app) tools(c config.Config) []attach.Tool {
-	return attach.Tools(a.machine(c), attach.Settings{DockerRestart: c.Attach.DockerRestart})
+	return attach.Tools(a.machine(c), attach.Settings{DockerRestart: c.Attach.DockerRestart, BuildKitRestart: c.Attach.BuildKitRestart})
 }
 
 // selected returns the tools that names mean: "docker" is all kinds of it. No names are
@@ -150,18 +156,22 @@ func (a *app) selected(c config.Config, names []string) ([]attach.Tool, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
-	all = append(all, attach.FileTools(a.machine(c))...)
+	named := attach.NamedTools(a.machine(c))
 	var out []attach.Tool
 	for _, n := range names {
-		n, _, _ = strings.Cut(n, "=")
-		count := len(out)
+		n, count := attach.Canonical(n), len(out)
 		for _, t := range all {
 			if t.Name() == n || strings.HasPrefix(t.Name(), n+"-") {
 				out = append(out, t)
 			}
 		}
+		for _, t := range named {
+			if t.Name() == n {
+				out = append(out, t)
+			}
+		}
 		if len(out) == count {
-			return nil, usage(fmt.Errorf("no tool %q; there are %s", n, strings.Join(toolNames(all), ", ")))
+			return nil, usage(fmt.Errorf("no tool %q; there are %s", n, strings.Join(toolNames(append(all, named...)), ", ")))
 		}
 	}
 	return out, nil
@@ -195,15 +205,37 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	_, w.Port, err = net.SplitHostPort(s.Listen[0])
 	w.Root = []byte(s.CA.PEM)
 	w.Images = oci.New(oci.Options{}).Profile().Hosts
-	if bundle := filepath.Join(c.Steps, settings.BundleName); c.Steps != "" {
+	files := filepath.Join(c.Steps, ociruntime.FilesName)
+	if bundle := filepath.Join(files, settings.BundleName); c.Steps != "" {
 		if _, err := os.Stat(bundle); err == nil {
 			w.Bundle = bundle // the daemon keeps it up to date
+		}
+		w.Env = a.shell(w.Port, files)
+		if w.Wrapper, err = program.Program(); err != nil && !errors.Is(err, program.ErrNone) {
+			return w, err
+		}
+		if steps := strings.TrimPrefix(c.Steps, strings.TrimSuffix(c.Attach.Root, "/")); steps != ociruntime.DefaultSteps {
+			w.Steps = steps
 		}
 	}
 	if len(w.Registries) > 0 && len(w.Root) == 0 {
 		return w, errors.New("--registry: sutler has no CA: it is not running, or intercept.enabled is off")
 	}
 	return w, err
+}
+
+// shell returns the variables of a login shell, whose files are in that folder.
+func (a *app) shell(port, files string) []tools.Variable {
+	var profiles []ecosystem.Profile
+	for _, e := range all.New(all.Options{}) {
+		profiles = append(profiles, e.Profile())
+	}
+	at := "http://" + net.JoinHostPort("127.0.0.1", port)
+	var out []tools.Variable
+	for _, s := range settings.Env(profiles, settings.Values{Proxy: at, Native: at, Dir: files, NoProxy: settings.NoProxy}, false) {
+		out = append(out, tools.Variable(s))
+	}
+	return out
 }
 
 // attachNamed attaches tools; those that are not here are an error only if they were named.
@@ -325,7 +357,7 @@ func (a *app) detachNamed(ctx context.Context, c config.Config, names []string, 
 		return false, err
 	}
 	if len(names) == 0 {
-		tools = append(tools, attach.FileTools(a.machine(c))...)
+		tools = append(tools, attach.NamedTools(a.machine(c))...)
 	}
 	found := false
 	var done []attach.Outcome
@@ -378,7 +410,7 @@ func (a *app) listAttached(ctx context.Context, c config.Config) error {
 		return err
 	}
 	lines := []toolLine{}
-	for _, t := range append(a.tools(c), attach.FileTools(a.machine(c))...) {
+	for _, t := range append(a.tools(c), attach.NamedTools(a.machine(c))...) {
 		i := slices.IndexFunc(list, func(l attach.Listing) bool { return l.Tool == t.Name() })
 		if i >= 0 {
 			lines = append(lines, toolLine{t.Name(), attachedState(list[i]), &list[i]})
@@ -443,7 +475,7 @@ func (a *app) attachFound(ctx context.Context, c config.Config, f attachFlags) (
 		out, err := at.Attach(ctx, t, w)
 		switch {
 		case errors.Is(err, attach.ErrAbsent):
-		case errors.Is(err, fs.ErrPermission) || errors.Is(err, attach.ErrNoConsent):
+		case errors.Is(err, fs.ErrPermission) || errors.Is(err, attach.ErrNoConsent) || errors.Is(err, attach.ErrUnable):
 			a.say("  ! %-12s not attached: %s", t.Name(), err)
 		case err != nil:
 			a.say("  ! %-12s not attached", t.Name())

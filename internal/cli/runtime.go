@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sutler/internal/attach"
 	"sutler/internal/ociruntime"
 	"sutler/internal/ociruntime/program"
 )
@@ -73,9 +73,6 @@ func ours(path string) error {
 	return err
 }
 
-// namedIn are files in which engines name their runtimes.
-var namedIn = [...]string{"/etc/docker/daemon.json", "/etc/buildkit/buildkitd.toml", "/etc/containers/containers.conf", "/etc/containers/containers.conf.d/*", "/etc/containerd/config.toml"}
-
 func (a *app) runtimeRemove() *cobra.Command {
 	var dryRun bool
 	c := &cobra.Command{
@@ -92,7 +89,7 @@ func (a *app) runtimeRemove() *cobra.Command {
 			if err := ours(path); err != nil {
 				return err
 			}
-			if file := namedBy(l.Attach.Root, path); file != "" {
+			if file := attach.NamedBy(a.machine(l.Config), path); file != "" {
 				return hint(fmt.Errorf("%s names %s: without it no container would start", file, path), "detach the engine, or take the name out and reload the engine")
 			}
 			if dryRun {
@@ -104,20 +101,4 @@ func (a *app) runtimeRemove() *cobra.Command {
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
 	return c
-}
-
-// namedBy returns the file of an engine that names a program, "" if none does.
-func namedBy(root, path string) string {
-	for _, pattern := range namedIn {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			continue // no pattern here is malformed
-		}
-		for _, f := range files {
-			if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), `"`+path+`"`) {
-				return f
-			}
-		}
-	}
-	return ""
 }

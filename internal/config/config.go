@@ -111,10 +111,11 @@ type Intercept struct {
 
 // Attach says what is changed on this machine so that builds reach sutler.
 type Attach struct {
-	Tools         []string // that `up` attaches; none given: all that are found; "none": none
-	Root          string   // folder that stands for "/" in the paths of tools
-	DockerRestart string   // command that restarts docker, "" to find out how
-	DockerRuntime string   // path of the OCI runtime wrapper, "" for docker's own runtime
+	Tools           []string // that `up` attaches; none given: all that are found; "none": none
+	Root            string   // folder that stands for "/" in the paths of tools
+	DockerRestart   string   // command that restarts docker, "" to find out how
+	BuildKitRestart string   // likewise of buildkitd
+	DockerRuntime   string   // path of the OCI runtime wrapper, "" for docker's own runtime
 }
 
 // Freshness says how old answers may be.

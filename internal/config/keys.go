@@ -109,6 +109,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return stringValue{&c.Attach.Root} }},
 		{"attach.docker_restart", "command that restarts docker; by itself sutler knows systemd, init scripts and bare processes",
 			func(c *Config) value { return stringValue{&c.Attach.DockerRestart} }},
+		{"attach.buildkit_restart", "command that restarts buildkitd, likewise",
+			func(c *Config) value { return stringValue{&c.Attach.BuildKitRestart} }},
 		{"attach.docker_runtime", "path of the OCI runtime wrapper that docker is to use",
 			func(c *Config) value { return stringValue{&c.Attach.DockerRuntime} }},
 		{"freshness.grace", "how long a stale index may stand in for a failing origin",

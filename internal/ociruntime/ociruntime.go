@@ -48,7 +48,7 @@ func Main(args, environ []string, stderr io.Writer) int {
 	been := append(filepath.SplitList(lookup(environ, passed)), self)
 	environ = set(environ, passed, strings.Join(been, string(filepath.ListSeparator)))
 	err = become(p.Runtime, been, args, environ)
-	for _, path := range candidates(lookup(environ, "PATH")) {
+	for _, path := range candidates(self, lookup(environ, "PATH")) {
 		err = errors.Join(err, become(path, been, args, environ))
 	}
 	fmt.Fprintf(stderr, "%s: no container runtime can be started (%v); name it in %s as {\"runtime\": \"/usr/sbin/runc\"}\n", self, err, self+InstallSuffix)
@@ -152,11 +152,16 @@ func patch(path string, config []byte, steps string, st step) (string, error) {
 	return id, Replace(path, edited, info.Mode().Perm())
 }
 
-// candidates lists where the real runtime may be: on PATH, then where it usually is.
-func candidates(path string) []string {
+// candidates lists where the real runtime may be: on PATH, then where it usually is. One
+// of the name that this program goes by comes first.
+func candidates(self, path string) []string {
 	dirs := append(filepath.SplitList(path), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 	var out []string
-	for _, name := range []string{"runc", "crun"} {
+	names := []string{"runc", "crun"}
+	if filepath.Base(self) == "crun" {
+		names = []string{"crun", "runc"}
+	}
+	for _, name := range names {
 		for _, dir := range dirs {
 			at := filepath.Join(dir, name)
 			if info, err := os.Stat(at); err == nil && filepath.IsAbs(at) && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {

@@ -9,7 +9,10 @@ import (
 // BuildKit returns the changes for a buildkitd of this machine.
 func BuildKit(s Site) []Change {
 	name := path.Join(s.Etc, "buildkit", "buildkitd.toml")
-	if s.User {
+	switch {
+	case s.BuildKit != "":
+		name = s.BuildKit
+	case s.User:
 		name = path.Join(s.config(), "buildkit", "buildkitd.toml")
 	}
 	set := s.mirrors()

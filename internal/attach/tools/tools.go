@@ -30,6 +30,8 @@ type Site struct {
 	Hosts []string   // of the OCI ecosystem's profile: registries
 	Env   []Variable // for a login shell
 
+	BuildKit string // path of buildkitd.toml, "" for the usual one
+
 	Etc    string // "/etc"
 	Home   string
 	Config string // $XDG_CONFIG_HOME, ~/.config if empty

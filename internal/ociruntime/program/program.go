@@ -27,7 +27,7 @@ var ErrNone = errors.New("this sutler was built without sutler-runc")
 // there is replaced in one piece: containers may be starting through it. Each place in
 // which an engine names a runtime needs a copy of its own if the runtimes differ.
 func Install(path string, p ociruntime.Place) error {
-	data, err := unpack(runtime.GOARCH)
+	data, err := Program()
 	if err != nil {
 		return err
 	}
@@ -57,10 +57,12 @@ func Remove(path string) error {
 	return errors.Join(errs...)
 }
 
-func unpack(arch string) ([]byte, error) {
-	compressed, err := embedded.ReadFile("embedded/sutler-runc-linux-" + arch + ".zst")
+// Program returns the program for the processors of this one. An error wraps ErrNone if
+// there is none.
+func Program() ([]byte, error) {
+	compressed, err := embedded.ReadFile("embedded/sutler-runc-linux-" + runtime.GOARCH + ".zst")
 	if err != nil {
-		return nil, fmt.Errorf("%w for linux/%s; build it with make", ErrNone, arch)
+		return nil, fmt.Errorf("%w for linux/%s; build it with make", ErrNone, runtime.GOARCH)
 	}
 	d, err := zstd.NewReader(nil)
 	if err != nil {
