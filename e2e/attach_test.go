@@ -60,7 +60,7 @@ func toAttach(t *testing.T, name string) *attachable {
 		t.Fatal(err)
 	}
 	a.daemon = startIn(t, in, "127.0.0.1:7885", append(mirrors(map[string]string{hub(): a.registry.addr}),
-		"BRIDGES=true", "UPSTREAM_ALLOW_PRIVATE_HOSTS="+a.registry.addr, "ATTACH_ROOT="+root, "ATTACH_DOCKER_RESTART="+hook+" restart "+name)...)
+		"BRIDGES=true", "UPSTREAM_ALLOW_PRIVATE_HOSTS="+a.registry.addr, "ATTACH_ROOT="+root, "STEPS="+root+"/run/sutler-steps", "ATTACH_DOCKER_RESTART="+hook+" restart "+name)...)
 	return a
 }
 

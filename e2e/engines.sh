@@ -8,8 +8,7 @@
 #   engines.sh exec NAME CMD   run CMD with these variables inside the engine's network
 #   engines.sh chroot NAME CMD run CMD in the engine's own file system and network
 #   engines.sh root NAME       print the folder that is the engine's root
-#   engines.sh restart NAME    stop the daemon of docker20 or docker28 and start it again; fails
-#                              if it does not come back
+#   engines.sh restart NAME    stop the daemon and start it again; fails if it does not come back
 #   engines.sh reset NAME      stop it and delete its images and layers
 #   engines.sh down [NAME]     stop it (all) and undo what was changed on this machine
 #   engines.sh purge           down, and delete everything that was downloaded or built
@@ -190,14 +189,20 @@ start_docker() {
 	await in_env docker version
 }
 
+start_buildkitd() {
+	rm -f "$tree/run/buildkit.sock"
+	launch "/opt/buildkitd-$BUILDKIT_VERSION" --addr unix:///run/buildkit.sock --root /var/lib/buildkit --oci-worker-net=host
+	9>&- await test -S "$tree/run/buildkit.sock"
+	9>&- await in_env buildctl debug workers
+}
+
 restart() {
 	need "$1"
-	[ "$name" != buildkitd ] || die "only docker20 and docker28 are restarted"
 	[ -e "/run/netns/$ns" ] || die "$name is not up"
 	exec 9>"$cache/run/lock"
 	flock 9
 	halt
-	start_docker
+	if [ "$name" = buildkitd ]; then start_buildkitd; else start_docker; fi
 }
 
 up() {
@@ -216,10 +221,7 @@ up() {
 		if [ "$name" != buildkitd ]; then
 			start_docker
 		else
-			rm -f "$tree/run/buildkit.sock"
-			launch "/opt/buildkitd-$BUILDKIT_VERSION" --addr unix:///run/buildkit.sock --root /var/lib/buildkit --oci-worker-net=host
-			9>&- await test -S "$tree/run/buildkit.sock"
-			9>&- await in_env buildctl debug workers
+			start_buildkitd
 			in_env docker buildx inspect sutler-e2e >/dev/null 2>&1 ||
 				in_env docker buildx create --name sutler-e2e --driver remote "unix://$tree/run/buildkit.sock" --use >/dev/null
 		fi

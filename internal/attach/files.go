@@ -33,6 +33,9 @@ var ownFolder = regexp.MustCompile(`(?m)^\s*config_path\s*=\s*"/etc/containerd/c
 func newPodman(m Machine) Tool {
 	signs := []string{"/usr/bin/podman", "/usr/bin/buildah", "/usr/bin/skopeo"}
 	return &FileTool{name: "podman", machine: m, signs: signs, changes: func(m Machine, s tools.Site) []tools.Change {
+		if s.User {
+			s.InFront = "" // the wrapper serves the engines of the whole machine
+		}
 		return tools.Containers(s, m.contents("/etc/containers/registries.conf", "/etc/containers/registries.conf.d/*.conf")...)
 	}}
 }
@@ -107,7 +110,7 @@ func (f *FileTool) Plan(_ context.Context, w Wish) (Plan, error) {
 func (m Machine) site(w Wish) tools.Site {
 	return tools.Site{
 		URL: "http://" + net.JoinHostPort("127.0.0.1", w.Port), Root: w.Root, Bundle: w.Bundle, Hosts: w.Images, Env: w.Env,
-		Etc: "/etc", Home: m.Home, Config: m.Getenv("XDG_CONFIG_HOME"), User: !m.System,
+		InFront: inFront, Etc: "/etc", Home: m.Home, Config: m.Getenv("XDG_CONFIG_HOME"), User: !m.System,
 	}
 }
 

@@ -35,7 +35,10 @@ const (
 func (a *app) up() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "start sutler in the background and attach what is found here: docker",
+		Short: "start sutler in the background and attach what builds here: docker, runc, podman, buildkit",
+		Long: `up starts sutler in the background and attaches what builds on this machine. Again is fine; a
+sutler of another version that runs is replaced by this one, and what is attached stays so:
+that is how to upgrade. Flags hold for the sutler that they start; give them again.`,
 		Args:  cobra.NoArgs,
 	}
 	flags := newDaemonFlags(c)
@@ -53,6 +56,13 @@ func (a *app) up() *cobra.Command {
 		}
 		client := control.NewClient(l.Socket)
 		s, err := client.Status(c.Context())
+		if err == nil && s.Version != a.Version {
+			a.say("sutler %s runs, this is %s: starting anew", s.Version, a.Version)
+			if _, err := a.stop(c.Context(), client, false); err != nil {
+				return err
+			}
+			err = control.ErrNotRunning
+		}
 		if err == nil {
 			return a.welcome(c.Context(), l.Config, s, f, strings.TrimSpace("sutler is running already "+ignored(l, s)))
 		}

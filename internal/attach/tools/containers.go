@@ -36,22 +36,34 @@ func Containers(s Site, confs ...[]byte) []Change {
 	return append([]Change{c}, s.engine()...)
 }
 
-// engine returns the changes of containers.conf.
+// runtimeFolders are where podman looks for runtimes by itself, in its order.
+var runtimeFolders = [...]string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/sbin", "/bin", "/usr/lib/cri-o-runc/sbin", "/run/current-system/sw/bin"}
+
+// engine returns the changes of containers.conf. The runtimes keep their names, since
+// containers remember them: only the places where they are looked for get one more.
 func (s Site) engine() []Change {
 	var text strings.Builder
-	if s.Runtime != "" {
-		fmt.Fprintf(&text, "\n[engine]\nruntime = \"sutler\"\n\n[engine.runtimes]\nsutler = [%q]\n", s.Runtime)
+	if s.InFront != "" {
+		text.WriteString("\n[engine.runtimes]\n")
+		for _, name := range []string{"crun", "runc"} {
+			fmt.Fprintf(&text, "%s = [", name)
+			for i, dir := range append([]string{s.InFront}, runtimeFolders[:]...) {
+				if i > 0 {
+					text.WriteString(", ")
+				}
+				fmt.Fprintf(&text, "%q", path.Join(dir, name))
+			}
+			text.WriteString("]\n")
+		}
 	}
 	if s.DNS != "" {
 		fmt.Fprintf(&text, "\n[containers]\ndns_servers = [%q]\n", s.DNS)
 	}
 	var out []Change
 	if text.Len() > 0 {
-		c := whole(path.Join(s.containers(), "containers.conf.d", dropIn), "#", text.String())
-		c.Notes = []string{"Containers that podman runs have the same settings as builds."}
-		out = append(out, c)
+		out = append(out, whole(path.Join(s.containers(), "containers.conf.d", dropIn), "#", text.String()))
 	}
-	if s.Files != "" && s.Runtime == "" { // a file of its own would replace the list
+	if s.Files != "" && s.InFront == "" { // a file of its own would replace the list
 		at := []string{"containers", "volumes"}
 		out = append(out, keys(path.Join(s.containers(), "containers.conf"), edit.TOML(edit.Key{Path: at, Value: s.Files + ":/dev/sutler:ro", How: edit.Append}), ""))
 	}

@@ -25,6 +25,7 @@ type Site struct {
 	Root    []byte // certificate of the local CA, PEM
 	Bundle  string // path of a bundle with the public roots and the local CA
 	Runtime string // path of the OCI runtime wrapper
+	InFront string // folder in which wrappers have the names of the runtimes
 	Files   string // folder of what containers see as /dev/sutler
 
 	Hosts []string   // of the OCI ecosystem's profile: registries

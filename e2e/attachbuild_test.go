@@ -1,0 +1,334 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// plainBase is the name of the base image of plain builds, in the default registry.
+const plainBase = "plainbase:1"
+
+// pushBase puts an image with apt in it into a registry.
+func pushBase(t *testing.T, r *registry) {
+	t.Helper()
+	need(t, "skopeo")
+	layout := filepath.Join(cacheDir(t), "plainbase.oci")
+	if _, err := os.Stat(layout + "/index.json"); err != nil {
+		engine(t, "docker28")
+		archive, dir := t.TempDir()+"/base.tar", t.TempDir()
+		// With a layer that no image of the engines has.
+		write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN head -c 12000000 /dev/urandom >/var/plain\n")
+		output(t, "docker", "build", "-q", "-t", plainBase, dir)
+		output(t, "docker", "save", "-o", archive, plainBase)
+		output(t, "docker", "rmi", plainBase)
+		output(t, "docker", "builder", "prune", "-af")
+		output(t, "skopeo", "--insecure-policy", "copy", "docker-archive:"+archive, "oci:"+layout+".part:1")
+		if err := os.Rename(layout+".part", layout); err != nil {
+			t.Fatal(err)
+		}
+	}
+	output(t, "skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "oci:"+layout+":1", "docker://"+r.addr+"/library/"+plainBase)
+}
+
+// plainContext writes a project that needs a base image, packages and a file.
+func plainContext(t *testing.T, base string) string {
+	t.Helper()
+	dir := wrapperContext(t, wrapperDockerfile, "FROM "+base, registryFile(t))
+	write(t, dir+"/docker-compose.yml", "version: \"3\"\nservices:\n  app:\n    build: .\n    image: plain-compose\n")
+	return dir
+}
+
+// A traffic is what clients got and what origins gave, bytes.
+type traffic struct{ served, origin, images int64 }
+
+func (d *daemon) traffic() traffic {
+	d.t.Helper()
+	text := d.must(d.dir, nil, "curl", "-sS", "http://"+d.addr+"/metrics").out
+	return traffic{
+		sampleSum(d.t, text, `sutler_response_bytes_total{`), sampleSum(d.t, text, `sutler_origin_bytes_total{`),
+		sampleSum(d.t, text, `sutler_response_bytes_total{ecosystem="oci"`),
+	}
+}
+
+// A plain is one way to build a folder without a word of sutler. fresh forgets what the
+// builder has of earlier builds.
+type plain struct {
+	name  string
+	build func(dir string) result
+	fresh func()
+}
+
+// allPlain builds by each, twice by the first: from then on all comes from the store, the
+// base image and what the steps ask for.
+func allPlain(t *testing.T, d *daemon, dir string, builders []plain) {
+	t.Helper()
+	for i, b := range append(builders[:1:1], builders...) {
+		b.fresh()
+		before, start := d.traffic(), time.Now()
+		if r := b.build(dir); r.code != 0 {
+			t.Errorf("%s: exit %d\n%s%s", b.name, r.code, r.out, r.err)
+			continue
+		}
+		now := d.traffic()
+		served, origin, images := now.served-before.served, now.origin-before.origin, now.images-before.images
+		t.Logf("%s: %s, served %d bytes, %d of them base images, from origins %d", b.name, time.Since(start).Round(time.Second), served, images, origin)
+		if images < 10_000_000 || served-images < 1_000_000 {
+			t.Errorf("%s: %d bytes of base images and %d others came through sutler", b.name, images, served-images)
+		}
+		if i > 0 && origin > served/100 {
+			t.Errorf("%s: %d of %d bytes came from origins", b.name, origin, served)
+		}
+	}
+}
+
+// A machine is what an attach may change, as text by name.
+type machineState map[string]string
+
+// state describes a machine whose files are below root, by commands that run in it.
+func (d *daemon) state(root string, commands ...[]string) machineState {
+	d.t.Helper()
+	s := machineState{}
+	for _, dir := range []string{"/etc", "/usr/local", "/root"} {
+		err := filepath.WalkDir(root+dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			i, err := e.Info()
+			if err != nil {
+				return err
+			}
+			text := i.Mode().String()
+			if i.Mode().IsRegular() {
+				text += " " + contents(d.t, path)
+			}
+			s[strings.TrimPrefix(path, root)] = text
+			return nil
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			d.t.Fatal(err)
+		}
+	}
+	for _, c := range commands {
+		s[strings.Join(c, " ")] = d.must(d.dir, nil, c[0], c[1:]...).out
+	}
+	return s
+}
+
+// same fails if anything differs.
+func (s machineState) same(t *testing.T, before machineState) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if was, ok := before[name]; !ok || was != s[name] {
+			t.Errorf("left: %s was there: %v, before:\n%.500s\nnow:\n%.500s", name, ok, was, s[name])
+		}
+	}
+	for name := range before {
+		if _, ok := s[name]; !ok {
+			t.Errorf("gone: %s", name)
+		}
+	}
+}
+
+// rules prints what the packet filter has, but for counters and the order, which an engine
+// changes by itself.
+const rules = `nft list ruleset | sed -E 's/counter packets [0-9]+ bytes [0-9]+//' | sort`
+
+// TestAttachPlain builds by plain commands after `up`, on each engine and by each
+// builder; after `down` the machine is as it was.
+func TestAttachPlain(t *testing.T) {
+	need(t, "docker-compose")
+	for _, name := range []string{"docker20", "docker28"} {
+		t.Run(name, func(t *testing.T) {
+			a := toAttach(t, name)
+			a.setConf(odd)
+			pushBase(t, a.registry)
+			dir := plainContext(t, plainBase)
+			commands := [][]string{{"sh", "-c", rules}, {"docker", "images", "-q"}, {"docker", "network", "ls", "--format", "{{.Name}}"}, {"docker", "info", "--format", "{{json .Runtimes}} {{.DefaultRuntime}} {{json .RegistryConfig.Mirrors}}"}}
+			made := []string{"plain-classic", "plain-buildkit", "plain-compose", plainBase}
+			fresh := func() {
+				a.run(a.dir, nil, "docker", append([]string{"rmi", "-f"}, made...)...)
+				a.docker("image", "prune", "-f")
+				a.docker("builder", "prune", "-af")
+			}
+			fresh()
+			before := a.state(a.root, commands...)
+			r := a.sutler("up", "-y")
+			for _, tool := range []string{"docker", "runtime"} {
+				if !strings.Contains(r.err, "✔ "+tool) {
+					t.Errorf("%s is not attached: %s", tool, r.err)
+				}
+			}
+			allPlain(t, a.daemon, dir, []plain{
+				{"docker build, classic", func(dir string) result {
+					return a.run(dir, []string{"DOCKER_BUILDKIT=0"}, "docker", "build", "--no-cache", "-t", "plain-classic", ".")
+				}, fresh},
+				{"docker build, BuildKit", func(dir string) result {
+					return a.run(dir, []string{"DOCKER_BUILDKIT=1"}, "docker", "build", "--no-cache", "-t", "plain-buildkit", ".")
+				}, fresh},
+				{"docker-compose build", func(dir string) result {
+					return a.run(dir, []string{"DOCKER_BUILDKIT=1", "COMPOSE_DOCKER_CLI_BUILD=1"}, "docker-compose", "build", "--no-cache")
+				}, fresh},
+			})
+			fresh()
+			a.sutler("down", "-y")
+			a.state(a.root, commands...).same(t, before)
+		})
+	}
+}
+
+// TestAttachPlainBuildKit is the same for a buildkitd of its own, by buildctl and by buildx.
+func TestAttachPlainBuildKit(t *testing.T) {
+	unlock := lockEngine(t, "docker28") // whose file system it shares
+	defer unlock()
+	engine(t, "buildkitd")
+	root := strings.TrimSpace(output(t, "./engines.sh", "root", "buildkitd"))
+	r := newRegistry(t, nil, hostIn(t)+":"+portOf(freeAddr(t)), "", "")
+	in := []string{"nsenter", "--net=/run/netns/" + os.Getenv("SUTLER_E2E_NETNS")}
+	d := startIn(t, in, "127.0.0.1:7885", append(mirrors(map[string]string{hub(): r.addr}), "UPSTREAM_ALLOW_PRIVATE_HOSTS="+r.addr,
+		"STEPS="+root+"/run/sutler-steps", "ATTACH_ROOT="+root, "ATTACH_BUILDKIT_RESTART="+mustAbs(t, "engines.sh")+" restart buildkitd")...)
+	t.Cleanup(func() { _ = os.RemoveAll(root + "/run/sutler-steps") }) // of this test only
+	pushBase(t, r)
+	engine(t, "buildkitd") // pushBase may have asked for another
+	dir := plainContext(t, plainBase)
+	before := d.state(root, []string{"sh", "-c", rules})
+	d.set("ATTACH_TOOLS=runtime,buildkit")
+	if up := d.sutler("up", "-y"); !strings.Contains(up.err, "✔ buildkit") || !strings.Contains(up.err, "✔ runtime") {
+		t.Errorf("up: %s", up.err)
+	}
+	fresh := func() { output(t, "buildctl", "prune", "--all") }
+	allPlain(t, d, dir, []plain{
+		{"buildctl build", func(dir string) result {
+			return d.run(dir, nil, "buildctl", "build", "--no-cache", "--frontend=dockerfile.v0", "--local=context=.", "--local=dockerfile=.")
+		}, fresh},
+		{"docker buildx build", func(dir string) result {
+			return d.run(dir, nil, "docker", "buildx", "build", "--no-cache", ".")
+		}, fresh},
+	})
+	fresh()
+	d.sutler("down", "-y")
+	d.state(root, []string{"sh", "-c", rules}).same(t, before)
+}
+
+// ownMounts makes a mount namespace in which folders of this machine are copies, and
+// returns the command that enters it.
+func ownMounts(t *testing.T, folders ...string) []string {
+	t.Helper()
+	own := t.TempDir()
+	var script strings.Builder
+	for i, dir := range folders {
+		at := fmt.Sprintf("%s/%d", own, i)
+		fmt.Fprintf(&script, "mkdir -p %s && cp -a %s/. %s && mount --bind %s %s && ", at, dir, at, at, dir)
+	}
+	script.WriteString("echo ready && exec sleep infinity")
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script.String())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it sleeps
+		_ = cmd.Wait()         // its status is the signal
+	})
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		t.Fatalf("the folders could not be mounted: %v", err)
+	}
+	return []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", cmd.Process.Pid), "--"}
+}
+
+// TestAttachPlainPodman is the same for podman and buildah of this machine, with runc and
+// with crun. What is attached is in a mount namespace of the test's own.
+func TestAttachPlainPodman(t *testing.T) {
+	if os.Getuid() != 0 {
+		lacks(t, "a store of its own needs root")
+	}
+	need(t, "buildah", "podman", "runc", "crun", "unshare")
+	r := newRegistry(t, nil, freeAddr(t), "", "")
+	pushBase(t, r)
+	in := ownMounts(t, "/etc", "/usr/local/sbin")
+	d := startIn(t, in, freeAddr(t), append(mirrors(map[string]string{hub(): r.addr}), "ATTACH_ROOT=/", "ATTACH_TOOLS=runtime,podman")...)
+	dir := plainContext(t, strings.TrimPrefix(hub(), "registry-1.")+"/library/"+plainBase)
+	listing := []string{"sh", "-c", "cd / && find etc/containers usr/local/sbin -type f -exec sha256sum {} + | sort"}
+	before := d.must(d.dir, nil, listing[0], listing[1:]...).out
+	if up := d.sutler("up"); !strings.Contains(up.err, "✔ podman") || !strings.Contains(up.err, "✔ runtime") {
+		t.Errorf("up: %s", up.err)
+	}
+	write(t, d.dir+"/policy.json", `{"default":[{"type":"insecureAcceptAnything"}]}`)
+	store := t.TempDir()
+	global := []string{"--root", store + "/root", "--runroot", store + "/run", "--storage-driver", "vfs"}
+	fresh := func() { d.must(d.dir, nil, "buildah", append(global, "rmi", "--all", "--force")...) }
+	build := func(env []string, tool string, flags ...string) func(string) result {
+		return func(dir string) result {
+			args := slices.Concat(global, flags, []string{"build", "--no-cache", "--network=host", "--signature-policy", d.dir + "/policy.json", "-t", "localhost/plain", dir})
+			return d.run(dir, env, tool, args...)
+		}
+	}
+	// The runtime by its name: crun, the one by default, does not run everywhere.
+	allPlain(t, d, dir, []plain{{"buildah build", build([]string{"BUILDAH_RUNTIME=runc"}, "buildah"), fresh}, {"podman build", build(nil, "podman", "--runtime=runc"), fresh}})
+	if at := d.must(d.dir, nil, "podman", append(global, "info", "--format", "{{.Host.OCIRuntime.Name}} {{.Host.OCIRuntime.Path}}")...).out; at != "crun /usr/local/sbin/crun\n" {
+		t.Errorf("podman's own runtime is %q", at)
+	}
+	d.sutler("down", "--keep-running")
+	if after := d.must(d.dir, nil, listing[0], listing[1:]...).out; after != before {
+		t.Errorf("left:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// TestAttachUpgrade replaces a sutler that serves builds by one of another version.
+func TestAttachUpgrade(t *testing.T) {
+	a := toAttach(t, "docker28")
+	before := a.state(a.root)
+	a.set("ATTACH_TOOLS=runtime,docker")
+	a.sutler("up")
+	newer := t.TempDir() + "/sutler"
+	output(t, "go", "build", "-o", newer, "-ldflags", "-X main.version=999.0.0", "sutler/cmd/sutler")
+	if up := a.must(a.dir, nil, newer, "up"); !strings.Contains(up.err, "starting anew") {
+		t.Errorf("up: %s", up.err)
+	}
+	t.Cleanup(func() { a.run(a.dir, nil, newer, "down") }) // if the test ended before that
+	if out := a.sutler("status", "--json").out; !strings.Contains(out, `"version": "999.0.0"`) {
+		t.Errorf("status: %s", out)
+	}
+	dir := wrapperContext(t, plainDockerfile, "FROM debian:bookworm-slim", "")
+	if r := a.run(dir, nil, "docker", "build", "--progress=plain", "--no-cache", "."); r.code != 0 || !strings.Contains(r.err, "@172.17.0.1:7885]") {
+		t.Errorf("a step is not served: exit %d\n%s", r.code, r.err)
+	}
+	a.must(a.dir, nil, newer, "down")
+	a.state(a.root).same(t, before)
+}
+
+// TestAttachNoRoot runs up as a user who may not change the machine: sutler runs, what it
+// could not attach is named, and nothing else has changed.
+func TestAttachNoRoot(t *testing.T) {
+	if os.Getuid() != 0 {
+		lacks(t, "another user can be had by root only")
+	}
+	root := t.TempDir()
+	write(t, root+"/etc/docker/daemon.json", odd)
+	write(t, root+"/usr/sbin/runc", "")
+	d := start(t, "ATTACH_ROOT="+root)
+	before := d.state(root)
+	d.stop()
+	output(t, "chown", "-R", "nobody", d.dir)
+	for _, dir := range []string{filepath.Dir(d.dir), filepath.Dir(root), root, filepath.Dir(binary)} {
+		output(t, "chmod", "a+rx", dir)
+	}
+	as := []string{"setpriv", "--reuid=nobody", "--clear-groups", "--", binary}
+	up := d.run(d.dir, nil, as[0], append(as[1:], "up")...)
+	defer d.must(d.dir, nil, as[0], append(as[1:], "down")...)
+	if up.code != 0 || !strings.Contains(up.err, "! docker") || !strings.Contains(up.err, "sudo sutler up") || !strings.Contains(up.err, "! runtime") {
+		t.Errorf("up: exit %d\n%s", up.code, up.err)
+	}
+	d.state(root).same(t, before)
+}
