@@ -152,7 +152,7 @@ func TestAttachPlain(t *testing.T) {
 			a.setConf(odd)
 			pushBase(t, a.registry)
 			dir := plainContext(t, plainBase)
-			commands := [][]string{{"sh", "-c", rules}, {"docker", "images", "-q"}, {"docker", "network", "ls", "--format", "{{.Name}}"}, {"docker", "info", "--format", "{{json .Runtimes}} {{.DefaultRuntime}} {{json .RegistryConfig.Mirrors}}"}}
+			commands := [][]string{{"sh", "-c", rules}, {"sh", "-c", "docker images -q | sort -u"}, {"docker", "network", "ls", "--format", "{{.Name}}"}, {"docker", "info", "--format", "{{json .Runtimes}} {{.DefaultRuntime}} {{json .RegistryConfig.Mirrors}}"}}
 			made := []string{"plain-classic", "plain-buildkit", "plain-compose", plainBase}
 			fresh := func() {
 				a.run(a.dir, nil, "docker", append([]string{"rmi", "-f"}, made...)...)
