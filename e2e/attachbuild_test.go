@@ -332,3 +332,51 @@ func TestAttachNoRoot(t *testing.T) {
 	}
 	d.state(root).same(t, before)
 }
+
+// TestAttachProxyNetwork builds on a buildkitd that sends all steps through its own proxy,
+// which the variables that attach gives its unit lead on to sutler.
+func TestAttachProxyNetwork(t *testing.T) {
+	unlock := lockEngine(t, "docker28") // whose file system it shares
+	defer unlock()
+	engine(t, "buildkitd")
+	root := strings.TrimSpace(output(t, "./engines.sh", "root", "buildkitd"))
+	d := startIn(t, []string{"nsenter", "--net=/run/netns/" + os.Getenv("SUTLER_E2E_NETNS")}, "127.0.0.1:7885", "STEPS="+root+"/run/sutler-steps")
+	t.Cleanup(func() {
+		for _, name := range []string{"/run/sutler-steps", "/var/lib/chained", "/run/chained.sock", "/run/chained.pid"} {
+			if err := os.RemoveAll(root + name); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	programs, err := filepath.Glob(cacheDir(t) + "/bin/buildkitd-*")
+	if err != nil || len(programs) == 0 {
+		t.Fatalf("no buildkitd: %v", err)
+	}
+	cmd := exec.Command("./engines.sh", "chroot", "buildkitd", "env", "HTTP_PROXY=http://127.0.0.1:7885", "HTTPS_PROXY=http://127.0.0.1:7885", "SSL_CERT_FILE=/run/sutler-steps/files/ca.pem",
+		"sh", "-c", "echo $$ >/run/chained.pid; exec /opt/"+filepath.Base(programs[len(programs)-1])+" --addr unix:///run/chained.sock --root /var/lib/chained --oci-worker-net=host --proxy-network")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		output(t, "./engines.sh", "chroot", "buildkitd", "sh", "-c", "kill $(cat /run/chained.pid)")
+		_ = cmd.Wait() // its status is the signal
+	})
+	env := []string{"BUILDKIT_HOST=unix://" + root + "/run/chained.sock"}
+	for end := time.Now().Add(20 * time.Second); d.run(d.dir, env, "buildctl", "debug", "workers").code != 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("buildkitd does not answer")
+		}
+	}
+	dir := scratchContext(t, wrapperDockerfile, registryFile(t))
+	for i := range 2 {
+		before := d.traffic()
+		r := d.run(dir, env, "buildctl", "build", "--progress=plain", "--no-cache", "--frontend=dockerfile.v0", "--local=context=.", "--local=dockerfile=.")
+		now := d.traffic()
+		if r.code != 0 || !strings.Contains(r.err, "proxy network requests:") || now.served-before.served < 1_000_000 {
+			t.Fatalf("exit %d, %d bytes from sutler\n%s", r.code, now.served-before.served, r.err)
+		}
+		if origin := now.origin - before.origin; i > 0 && origin > 0 {
+			t.Errorf("the second time origins gave %d bytes", origin)
+		}
+	}
+}

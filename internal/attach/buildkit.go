@@ -3,9 +3,12 @@ package attach
 import (
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"sutler/internal/attach/tools"
 )
@@ -69,17 +72,50 @@ func (b *BuildKit) Plan(_ context.Context, w Wish) (Plan, error) {
 	if path, ok := running.flag("--config"); ok && filepath.IsAbs(path) {
 		site.BuildKit = path
 	}
-	p, err := planOf(tools.BuildKit(site))
-	if err != nil || !up {
+	changes := tools.BuildKit(site)
+	proxied, err := b.proxied(running, changes[0].Path)
+	if err != nil {
+		return Plan{}, err
+	}
+	if proxied && b.machine.Bridge != "" {
+		site.URL = "http://" + net.JoinHostPort(b.machine.Bridge, w.Port) // the proxy is on a network of its own
+	}
+	if proxied && w.Bundle != "" && b.service.unit() {
+		changes = append(changes, tools.BuildKitProxy(site)...)
+	}
+	r, cannot := b.service.restarter()
+	for i := range changes {
+		if up && cannot == nil {
+			changes[i].Reload = "" // it is offered
+		}
+	}
+	p, err := planOf(changes)
+	if proxied && len(changes) == 1 {
+		p.Notes = append(p.Notes, "Its steps go through BuildKit's own proxy: start buildkitd with HTTP_PROXY and HTTPS_PROXY naming sutler, and SSL_CERT_FILE its bundle.")
+	}
+	if err != nil || !up || cannot != nil {
 		return p, err
 	}
-	r, err := b.service.restarter()
-	if err != nil {
-		return p, nil // the notes say that it has to be restarted
-	}
-	p.Notes, p.Commands = nil, []string{r.name}
+	p.Commands = []string{r.name}
 	p.More, p.Cost = "base images come from sutler after a restart of buildkitd", "running builds end"
 	return p, nil
+}
+
+// proxied reports whether steps go through BuildKit's own proxy network, from which sutler
+// is reached by that proxy alone.
+func (b *BuildKit) proxied(running process, path string) (bool, error) {
+	if v, ok := running.flag("--proxy-network"); ok && v != "false" {
+		return true, nil
+	}
+	file, err := b.machine.read(path)
+	if err != nil {
+		return false, err
+	}
+	var c struct{ ProxyNetwork bool }
+	if err := toml.Unmarshal(file.data(), &c); err != nil {
+		return false, nil // the edit will say what is wrong with it
+	}
+	return c.ProxyNetwork, nil
 }
 
 // Validate implements Tool: buildkitd cannot be asked.

@@ -150,3 +150,36 @@ func TestWrapper(t *testing.T) {
 		t.Errorf("by a user: %v", err)
 	}
 }
+
+// TestBuildKitProxy leads BuildKit's own proxy on to sutler where it is switched on, by the
+// unit's variables if there is a unit.
+func TestBuildKitProxy(t *testing.T) {
+	m := Machine{Root: t.TempDir(), System: true, Getenv: func(string) string { return "" }, Bridge: "172.17.0.1"}
+	w := Wish{Port: "7885", Bundle: "/run/steps/ca.pem"}
+	put := func(name, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(m.Root+name), 0o755), os.WriteFile(m.Root+name, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan := func() Plan {
+		t.Helper()
+		p, err := newBuildKit(m, "").Plan(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	put("/etc/buildkit/buildkitd.toml", "")
+	if p := plan(); len(p.Files) != 1 || !strings.Contains(p.Files[0].Snippet, "127.0.0.1:7885") {
+		t.Errorf("without a proxy network: %+v", p)
+	}
+	put("/etc/buildkit/buildkitd.toml", "proxyNetwork = true\n")
+	if p := plan(); len(p.Files) != 1 || !strings.Contains(strings.Join(p.Notes, " "), "SSL_CERT_FILE") {
+		t.Errorf("without a unit: %+v", p)
+	}
+	put("/lib/systemd/system/buildkit.service", "")
+	if p := plan(); len(p.Files) != 2 || !strings.Contains(p.Files[1].Snippet, "HTTPS_PROXY=http://172.17.0.1:7885") {
+		t.Errorf("with a unit: %+v", p)
+	}
+}

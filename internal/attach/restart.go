@@ -88,6 +88,10 @@ func systemd(args ...string) restarter {
 		reset := slices.Clone(args)
 		reset[slices.Index(reset, "restart")] = "reset-failed"
 		_ = exec.CommandContext(ctx, "systemctl", reset...).Run() // it had not failed
+		reset[slices.Index(reset, "reset-failed")] = "daemon-reload"
+		if err := program(append([]string{"systemctl"}, reset[:len(reset)-1]...)...).run(ctx); err != nil {
+			return err // its unit may have a file of ours
+		}
 		return program(append([]string{"systemctl"}, args...)...).run(ctx)
 	}}
 }

@@ -39,7 +39,7 @@ func (a *app) up() *cobra.Command {
 		Long: `up starts sutler in the background and attaches what builds on this machine. Again is fine; a
 sutler of another version that runs is replaced by this one, and what is attached stays so:
 that is how to upgrade. Flags hold for the sutler that they start; give them again.`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 	}
 	flags := newDaemonFlags(c)
 	var f attachFlags

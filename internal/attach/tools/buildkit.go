@@ -1,7 +1,9 @@
 package tools
 
 import (
+	"fmt"
 	"path"
+	"strings"
 
 	"sutler/internal/edit"
 )
@@ -20,6 +22,17 @@ func BuildKit(s Site) []Change {
 		set = append(set, edit.Key{Path: []string{"worker", "oci", "binary"}, Value: s.Runtime})
 	}
 	return []Change{keys(name, edit.TOML(set...), RestartBuildkit)}
+}
+
+// BuildKitProxy returns the change that leads BuildKit's own proxy network (0.33 and later) on
+// to sutler: the unit's variables, which also hold for what buildkitd itself fetches.
+func BuildKitProxy(s Site) []Change {
+	host, _, _ := strings.Cut(s.addr(), ":") // mirrors are asked directly
+	text := fmt.Sprintf("[Service]\nEnvironment=HTTP_PROXY=%s HTTPS_PROXY=%s NO_PROXY=%s\nEnvironment=SSL_CERT_FILE=%s\n", s.URL, s.URL, noProxy+","+host, s.Bundle)
+	c := whole(path.Join(s.Etc, "systemd", "system", "buildkit.service.d", dropIn), "#", text)
+	c.Reload = RestartBuildkit
+	c.Notes = []string{"BuildKit's proxy network has no other way while sutler is down: detach buildkit before sutler is stopped for long."}
+	return []Change{c}
 }
 
 // Buildx returns the changes for builders that docker buildx makes in containers: the file

@@ -47,6 +47,7 @@ func cases(read func(string) []byte) map[string][]Change {
 		"dns":             DNS(site(), System),
 		"boot2docker":     Boot2docker(site()),
 		"buildkit":        BuildKit(site()),
+		"buildkit-proxy":  BuildKitProxy(site()),
 		"buildx":          Buildx(site()),
 		"containerd":      Containerd(site(), read("/etc/containerd/config.toml")),
 		"containers":      Containers(site(), read("/etc/containers/registries.conf")),
