@@ -56,10 +56,11 @@ var layers = map[string]string{
 	"settings":      "ecosystem",
 	"ociruntime":    "", // standard library only: it starts with every container
 	"ociruntime/*":  "ociruntime",
-	"attach":        "edit attach/tools",
+	"probe":         "builder",
+	"attach":        "edit attach/tools builder probe",
 	"trust":         "",
-	"doctor":        "config control builder ecosystem ecosystem/all",
-	"cli":           "daemon config control attach attach/tools builder ecosystem ecosystem/all ecosystem/oci ociruntime ociruntime/program doctor settings digest index receipt ca ingress/native trust",
+	"doctor":        "config control builder probe ecosystem ecosystem/all ociruntime",
+	"cli":           "daemon config control attach attach/tools builder probe ecosystem ecosystem/all ecosystem/oci ociruntime ociruntime/program doctor settings digest index receipt ca ingress/native trust",
 	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ingress/intercept ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sutler/internal/edit"
+	"sutler/internal/probe"
 )
 
 // A kind is one of the ways in which docker is installed.
@@ -216,7 +217,7 @@ func (d *Docker) resolver(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var dialer net.Dialer
-	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
 	defer cancel()
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(gateway, "53"))
 	if err != nil {
@@ -416,7 +417,7 @@ func (d *Docker) Works(ctx context.Context, w Wish) ([]string, error) {
 // Tidy implements Tool.
 func (d *Docker) Tidy(ctx context.Context) {
 	if d.up {
-		d.engine().untidy(ctx)
+		d.engine().Tidy(ctx, probe.Gone)
 	}
 }
 

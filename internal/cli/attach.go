@@ -106,16 +106,6 @@ func (a *app) detach() *cobra.Command {
 	return c
 }
 
-// lookout returns the command that the throw-away containers of attach run.
-func (a *app) lookout() *cobra.Command {
-	var name, url string
-	c := &cobra.Command{Use: "lookout", Short: "print what can be reached from here", Args: cobra.NoArgs, Hidden: true,
-		RunE: func(c *cobra.Command, _ []string) error { return attach.Probe(c.Context(), a.Stdout, name, url) }}
-	c.Flags().StringVar(&name, "resolve", "", "name to look up")
-	c.Flags().StringVar(&url, "fetch", "", "URL to fetch")
-	return c
-}
-
 // attacher returns what attaches, with the user's consent to restarts.
 func (a *app) attacher(c config.Config, f attachFlags) *attach.Attacher {
 	at := &attach.Attacher{Machine: a.machine(c), Dir: filepath.Join(c.Store.State, "attach"), DryRun: f.dryRun}

@@ -16,10 +16,10 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
-	"sutler/internal/builder"
 	"sutler/internal/config"
 	"sutler/internal/control"
 	"sutler/internal/doctor"
+	"sutler/internal/probe"
 )
 
 // doctor returns the command that examines the whole way of a build's fetches.
@@ -39,19 +39,27 @@ each. docs/doctor.md lists every check. It ends with 1 if something is broken.`,
 	return c
 }
 
-// probe returns the command that doctor runs in containers.
+// probe returns the command that throw-away containers and builds run.
 func (a *app) probe() *cobra.Command {
 	return &cobra.Command{
-		Use:    "probe",
-		Short:  "look at sutler from here: what to look at comes as JSON on standard input",
+		Use:    "probe SPEC",
+		Short:  "look at sutler from here: what to look at is JSON, or a file with it",
 		Hidden: true,
-		Args:   cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			var s doctor.Spec
-			if err := json.NewDecoder(a.Stdin).Decode(&s); err != nil {
-				return usage(fmt.Errorf("probe: standard input: %w", err))
+		Args:   cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var s probe.Spec
+			text := []byte(args[0])
+			if !strings.HasPrefix(args[0], "{") {
+				var err error
+				if text, err = os.ReadFile(args[0]); err != nil {
+					return usage(fmt.Errorf("probe: %w", err))
+				}
 			}
-			return json.NewEncoder(a.Stdout).Encode(doctor.Probe(c.Context(), s))
+			if err := json.Unmarshal(text, &s); err != nil {
+				return usage(fmt.Errorf("probe: %w", err))
+			}
+			_, err := fmt.Fprintln(a.Stdout, probe.Print(probe.Look(c.Context(), s)))
+			return err
 		},
 	}
 }
@@ -107,7 +115,6 @@ func (a *app) doctorEnv() (doctor.Env, *config.Loaded, error) {
 	env := doctor.System(l.Config)
 	env.Version, env.Ignored, env.Vars = a.Version, l.Ignored, a.Env
 	env.Status = client.Status
-	env.Image = func() (*builder.Self, error) { return a.self("", "") }
 	env.Start = func(ctx context.Context) error {
 		_, err := a.start(ctx, l.Config, newDaemonFlags(&cobra.Command{}), control.NewClient(l.Socket))
 		return err

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"sutler/internal/builder"
+	"sutler/internal/probe"
 )
 
 // image returns the commands about images.
@@ -94,11 +94,9 @@ func (a *app) loadSelf(ctx context.Context, f selfFlags) error {
 // self makes the image of a program, or of this one.
 func (a *app) self(program, tag string) (*builder.Self, error) {
 	if program == "" {
-		program = "/proc/self/exe" // also if the file was replaced since
-		if _, err := os.Stat(program); err != nil {
-			if program, err = os.Executable(); err != nil {
-				return nil, err
-			}
+		var err error
+		if program, err = probe.Program(); err != nil {
+			return nil, err
 		}
 	}
 	return builder.NewSelf(a.Version, program, tag)

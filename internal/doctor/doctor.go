@@ -19,6 +19,7 @@ import (
 	"sutler/internal/config"
 	"sutler/internal/control"
 	"sutler/internal/ecosystem"
+	"sutler/internal/probe"
 )
 
 // A Severity says how bad a finding is.
@@ -86,9 +87,14 @@ type Env struct {
 	Do func(*http.Request) (*http.Response, error)
 	// Run runs a program and returns what it prints. The error holds what it complains of.
 	Run func(ctx context.Context, stdin io.Reader, name string, args ...string) ([]byte, error)
-	// Probe looks at sutler from this machine, and Image makes the image whose containers
+	// Build runs a builder's client with more variables and returns all that it prints.
+	Build func(ctx context.Context, env []string, name string, args ...string) ([]byte, error)
+	// Context makes a folder with these files, by name, and this program, named sutler;
+	// remove deletes it.
+	Context func(files map[string]string) (dir string, remove func(), err error)
+	// Look looks at sutler from this machine, and Image makes the image whose containers
 	// look at it from theirs.
-	Probe func(context.Context, Spec) Report
+	Look  func(context.Context, probe.Spec) probe.Report
 	Image func() (*builder.Self, error)
 }
 
@@ -129,6 +135,7 @@ func checks() []check {
 		{"quota", checkQuota},
 		{"origins", checkOrigins},
 		{"network", checkNetworks},
+		{"builders", checkBuilders},
 	}
 }
 

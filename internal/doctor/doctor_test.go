@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sutler/internal/control"
+	"sutler/internal/probe"
 )
 
 func indent(v any) string {
@@ -31,7 +32,7 @@ func TestWell(t *testing.T) {
 	var seen []string
 	all := Run(t.Context(), w.Env, func(f Finding) { seen = append(seen, f.Check) })
 	for _, f := range all {
-		if f.Severity != OK && f.Where != "podman" {
+		if f.Severity != OK && f.Severity != Skipped {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -43,7 +44,7 @@ func TestWell(t *testing.T) {
 			t.Errorf("%s found nothing", n)
 		}
 	}
-	if !slices.Contains(w.ran, "docker image rm sutler:1.0") {
+	if !slices.Contains(w.ran, "docker image rm sutler-probe:"+probe.Owner()) {
 		t.Error("the image stays in the engine")
 	}
 }
@@ -149,29 +150,44 @@ var faults = []struct {
 	{"quota", "used up", func(w *world) { w.quota("0;w=21600") }, Warning, "0 of 100", "login"},
 	{"quota", "not reached", func(w *world) { w.answers = nil }, Skipped, "no route", ""},
 	{"origins", "one away", func(w *world) {
-		w.see("", func(r *Report) { r.Requests[0] = Result{Name: "npm", Kind: Failed, Error: "502 lookup npm.example"} })
+		w.see("", func(r *probe.Report) {
+			r.Requests[0] = probe.Result{Name: "npm", Kind: probe.Failed, Error: "502 lookup npm.example"}
+		})
 	}, Warning, "npm: the origin cannot be asked: 502 lookup", "upstream.proxy"},
-	{"origins", "proxy does not answer", func(w *world) { w.see("", func(r *Report) { r.Connect.Kind = Closed }) }, Broken, "nobody listens", "restart"},
-	{"origins", "other authority", func(w *world) { w.see("", func(r *Report) { r.TLS.Kind = Distrusted }) }, Broken, "not trusted", "another proxy"},
+	{"origins", "proxy does not answer", func(w *world) { w.see("", func(r *probe.Report) { r.Connect.Kind = probe.Closed }) }, Broken, "nobody listens", "restart"},
+	{"origins", "other authority", func(w *world) { w.see("", func(r *probe.Report) { r.TLS.Kind = probe.Distrusted }) }, Broken, "not trusted", "another proxy"},
 	{"origins", "offline", func(w *world) { w.status.Offline = true }, Skipped, "offline", ""},
-	{"network", "firewall", func(w *world) { w.see("app", func(r *Report) { r.Connect.Kind = TimedOut }) }, Broken,
+	{"network", "firewall", func(w *world) { w.see("app", func(r *probe.Report) { r.Connect.Kind = probe.TimedOut }) }, Broken,
 		"firewall of this machine keeps app from sutler at 172.18.0.1:7885", "iptables -I INPUT -i br-bbbbbbbbbbbb -p tcp --dport 7885 -j ACCEPT"},
 	{"network", "firewall of ufw", func(w *world) {
-		w.see("bridge", func(r *Report) { r.Connect.Kind = Forbidden })
+		w.see("bridge", func(r *probe.Report) { r.Connect.Kind = probe.Forbidden })
 		w.files["usr/sbin/ufw"] = &fstest.MapFile{}
 	}, Broken, "firewall", "ufw allow in on docker0 to any port 7885 proto tcp"},
-	{"network", "nobody listens", func(w *world) { w.see("bridge", func(r *Report) { r.Connect.Kind = Closed }) }, Broken, "nobody listens", "restart"},
-	{"network", "something else listens", func(w *world) { w.see("bridge", func(r *Report) { r.Ready.Status = 404 }) }, Broken, "no sutler", "who listens"},
+	{"network", "nobody listens", func(w *world) { w.see("bridge", func(r *probe.Report) { r.Connect.Kind = probe.Closed }) }, Broken, "nobody listens", "restart"},
+	{"network", "something else listens", func(w *world) { w.see("bridge", func(r *probe.Report) { r.Ready.Status = 404 }) }, Broken, "no sutler", "who listens"},
 	{"network", "names", func(w *world) {
-		w.see("app", func(r *Report) { r.Names[0].Kind = TimedOut; r.Resolver = []string{"192.0.2.53"} })
+		w.see("app", func(r *probe.Report) { r.Names[0].Kind = probe.TimedOut; r.Resolver = []string{"192.0.2.53"} })
 	}, Broken, "DNS fails in containers (timeout, asked 192.0.2.53)", "resolver"},
 	{"network", "names nowhere", func(w *world) {
-		w.see("app", func(r *Report) { r.Names[0].Kind = TimedOut })
+		w.see("app", func(r *probe.Report) { r.Names[0].Kind = probe.TimedOut })
 		w.Resolve = nobody
 	}, Warning, "neither in containers nor on this machine", "offline"},
-	{"network", "distrust", func(w *world) { w.see("app", func(r *Report) { r.TLS.Kind = Distrusted }) }, Broken, "not trusted", "proxy"},
+	{"network", "distrust", func(w *world) { w.see("app", func(r *probe.Report) { r.TLS.Kind = probe.Distrusted }) }, Broken, "not trusted", "proxy"},
 	{"network", "no containers", func(w *world) { w.fails("docker run", "could not find bridge docker0") }, Broken, "could not find bridge docker0", "docker run"},
 	{"network", "image does not load", func(w *world) { w.fails("docker load", "no space left") }, Skipped, "no space left", ""},
+	{"builders", "build fails", func(w *world) {
+		delete(w.reports, classic)
+		w.fails("docker build", "no space left")
+	}, Warning, "docker build, classic: a throw-away build fails", "DOCKER_BUILDKIT=0 docker build"},
+	{"builders", "another proxy", func(w *world) { w.see(ofBuildx, func(r *probe.Report) { r.Proxy = "proxy.example:3128" }) }, Warning, "another proxy, proxy.example:3128", "take it out"},
+	{"builders", "no authority", func(w *world) { w.see(ofBuildx, func(r *probe.Report) { r.Proxy = "172.17.0.1:7885" }) }, Warning, "without its authority", "sutler build"},
+	{"builders", "unreachable", func(w *world) { w.see(ofBuildx, func(r *probe.Report) { r.Connect.Kind = probe.TimedOut }) }, Broken, "firewall", "iptables"},
+	{"builders", "attached in vain", func(w *world) {
+		w.files["state/attach/manifest.json"] = &fstest.MapFile{Data: []byte(`{"tools":{"docker":{"phase":"attached"}}}`)}
+	}, Warning, "a plain build is not served", "sutler attach docker"},
+	{"builders", "none", func(w *world) { w.commands = nil }, Skipped, "docker buildx does not work: is not installed", ""},
+	{"builders", "no buildctl", func(w *world) { w.Vars = []string{"BUILDKIT_HOST=tcp://192.0.2.1:1234"} }, Skipped, "buildctl is not installed", ""},
+	{"builders", "not running", func(*world) {}, Skipped, "buildx builder off: it is not running", ""},
 	{"network", "no docker", func(w *world) { delete(w.commands, "docker info") }, Skipped, "no engine", ""},
 }
 

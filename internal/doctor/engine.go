@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -76,6 +77,13 @@ func clientError(err error) error {
 		return errNoClient
 	}
 	return err
+}
+
+// major returns the first number of the engine's version, 0 if it has none.
+func (e engine) major() int {
+	first, _, _ := strings.Cut(e.info.ServerVersion, ".")
+	n, _ := strconv.Atoi(first) // what is no number is an old or a strange engine
+	return n
 }
 
 // docker returns the docker engine; its err is set if there is none.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"sutler/internal/config"
 	"sutler/internal/control"
 	"sutler/internal/ecosystem"
+	"sutler/internal/probe"
 )
 
 // today is what the clocks of these tests say.
@@ -31,10 +33,12 @@ type world struct {
 	files    fstest.MapFS                      // by path without its first slash
 	commands map[string]func() (string, error) // by the beginning of the command line
 	ran      []string
+	mu       sync.Mutex // of ran
+	spec     string     // of the last build, JSON
 	status   control.Status
 	down     error // why Status fails
 	free     int64
-	reports  map[string]Report // by network; "" is this machine
+	reports  map[string]probe.Report // by network; "" is this machine
 	answers  map[string]*http.Response
 }
 
@@ -44,10 +48,29 @@ const dockerNetworks = `[{"Name":"bridge","Id":"aaaaaaaaaaaaaaaa","Driver":"brid
 {"Name":"app","Id":"bbbbbbbbbbbbbbbb","Driver":"bridge","IPAM":{"Config":[{"Gateway":"172.18.0.1"}]},"Options":{}},
 {"Name":"closed","Id":"cccccccccccccccc","Driver":"bridge","Internal":true,"IPAM":{"Config":[{"Gateway":"172.19.0.1"}]}}]`
 
+// The commands that build, by which the reports of their steps are known.
+const (
+	classic  = "docker build --force-rm"
+	kit20    = "docker build --progress=plain"
+	ofBuildx = "docker buildx build"
+)
+
+// buildxBuilders is what buildx lists: the engine's own builder, one that does not run and one
+// that cannot be reached.
+const buildxBuilders = `NAME/NODE    DRIVER/ENDPOINT                 STATUS    BUILDKIT  PLATFORMS
+default*     docker
+ \_ default   \_ default   running   v0.25.0   linux/amd64
+off          docker-container
+ \_ off0      \_ unix:///var/run/docker.sock   inactive
+gone                                                             error
+Cannot load builder gone: dial unix /gone: no such file or directory
+`
+
 // newWorld returns a machine with docker, two networks, and a sutler that runs.
 func newWorld(t *testing.T) *world {
-	good := Report{Connect: Result{Kind: Fine}, Ready: Result{Kind: Fine, Status: 200}, TLS: Result{Name: "npm.example", Kind: Fine},
-		Names: []Result{{Name: "deb.example", Kind: Fine}}, Requests: []Result{{Name: "npm", Kind: Fine, Status: 200}, {Name: "apt", Kind: Fine, Status: 200}}}
+	good := probe.Report{Connect: probe.Result{Kind: probe.Fine}, Ready: probe.Result{Kind: probe.Fine, Status: 200}, TLS: probe.Result{Name: "npm.example", Kind: probe.Fine},
+		Names: []probe.Result{{Name: "deb.example", Kind: probe.Fine}}, Requests: []probe.Result{{Name: "npm", Kind: probe.Fine, Status: 200}, {Name: "apt", Kind: probe.Fine, Status: 200}}}
+	from := func(gateway string) probe.Report { r := good; r.At = gateway + ":7885"; return r }
 	w := &world{
 		files: fstest.MapFS{
 			"run/s":                       {Mode: fs.ModeSocket | 0o600},
@@ -59,7 +82,8 @@ func newWorld(t *testing.T) *world {
 			"opt/sutler-runc":             {Mode: 0o755},
 			"home/me/.docker/config.json": {Data: []byte(`{"auths":{}}`)},
 		},
-		free: 100 << 30, reports: map[string]Report{"": good, "bridge": good, "app": good}, answers: map[string]*http.Response{},
+		free: 100 << 30, reports: map[string]probe.Report{"": from("127.0.0.1"), "bridge": from("172.17.0.1"), "app": from("172.18.0.1"),
+			classic: from("172.17.0.1"), kit20: from("172.17.0.1"), ofBuildx: from("172.17.0.1")}, answers: map[string]*http.Response{},
 	}
 	w.commands = map[string]func() (string, error){
 		"docker info":            func() (string, error) { return dockerInfo, nil },
@@ -68,7 +92,13 @@ func newWorld(t *testing.T) *world {
 		"docker image inspect":   func() (string, error) { return "sha256:other", nil },
 		"docker version":         func() (string, error) { return "amd64", nil },
 		"docker load":            func() (string, error) { return "loaded", nil },
+		"docker image ls":        func() (string, error) { return "debian:12\nsutler-probe:" + probe.Owner() + "\n", nil },
 		"docker image rm":        func() (string, error) { return "", nil },
+		"docker image prune":     func() (string, error) { return "", nil },
+		"docker --version":       func() (string, error) { return "", nil },
+		"docker buildx ls":       func() (string, error) { return buildxBuilders, nil },
+		"docker buildx inspect":  func() (string, error) { return "", nil },
+		"docker buildx du":       func() (string, error) { return "", nil },
 		"nft list tables":        func() (string, error) { return "table inet filter\n", nil },
 	}
 	w.status = control.Status{Version: "1.0", PID: 7, Listen: []string{"127.0.0.1:7885", "172.17.0.1:7885", "172.18.0.1:7885"},
@@ -101,7 +131,11 @@ func newWorld(t *testing.T) *world {
 			return nil, errors.New("no route to " + r.URL.Host)
 		},
 		Run:   w.run,
-		Probe: func(context.Context, Spec) Report { return w.reports[""] },
+		Build: w.build, Context: func(files map[string]string) (string, func(), error) {
+			w.spec = files[specFile]
+			return "/context", func() {}, nil
+		},
+		Look:  func(context.Context, probe.Spec) probe.Report { return w.reports[""] },
 		Image: func() (*builder.Self, error) { return image(t) },
 	}
 	return w
@@ -125,14 +159,16 @@ func (w *world) glob(pattern string) ([]string, error) {
 // run stands for programs; what is not in commands is not installed.
 func (w *world) run(_ context.Context, stdin io.Reader, name string, args ...string) ([]byte, error) {
 	line := strings.Join(append([]string{name}, args...), " ")
+	w.mu.Lock()
 	w.ran = append(w.ran, line)
+	w.mu.Unlock()
 	if stdin != nil {
 		if _, err := io.Copy(io.Discard, stdin); err != nil && line == "" {
 			return nil, err
 		}
 	}
 	if i := slices.Index(args, "--network"); i > 0 && w.commands[name+" run"] == nil {
-		return []byte(indent(w.reports[args[i+1]])), nil
+		return []byte(probe.Print(w.reports[args[i+1]])), nil
 	}
 	for start, do := range w.commands {
 		if strings.HasPrefix(line, start) {
@@ -141,6 +177,20 @@ func (w *world) run(_ context.Context, stdin io.Reader, name string, args ...str
 		}
 	}
 	return nil, &exec.Error{Name: name, Err: exec.ErrNotFound}
+}
+
+// build stands for clients of builders, which print the report of the step.
+func (w *world) build(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
+	line := strings.Join(append([]string{name}, args...), " ")
+	for start, r := range w.reports {
+		if start == "" || !strings.HasPrefix(line, start) {
+			continue
+		}
+		_, after, _ := strings.Cut(w.spec, `{"id":"`)
+		r.ID, _, _ = strings.Cut(after, `"`)
+		return []byte("#5 0.1 " + probe.Print(r) + "\n"), nil
+	}
+	return w.run(ctx, nil, name, args...)
 }
 
 // says makes a command print something.
@@ -179,7 +229,7 @@ func (w *world) of(t *testing.T, name string) []Finding {
 }
 
 // see changes what a probe reports.
-func (w *world) see(network string, change func(*Report)) {
+func (w *world) see(network string, change func(*probe.Report)) {
 	r := w.reports[network]
 	r.Names, r.Requests = slices.Clone(r.Names), slices.Clone(r.Requests)
 	change(&r)

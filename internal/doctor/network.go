@@ -1,26 +1,26 @@
 package doctor
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"sutler/internal/builder"
+	"sutler/internal/probe"
 )
 
-// containerWithin bounds a container from its start to its end.
-const containerWithin = probeWithin + 30*time.Second
+// namesWithin bounds how long this machine may take to resolve a name.
+const namesWithin = 6 * time.Second
 
 // spec says what to look at by an endpoint. What is known not to answer this machine is
 // not asked for once more.
-func (x *exam) spec(endpoint string) Spec {
-	s := Spec{Endpoint: endpoint, Roots: x.status.CA.PEM}
+func (x *exam) spec(endpoint string) probe.Spec {
+	s := probe.Spec{Endpoint: endpoint, Roots: x.status.CA.PEM}
 	if h := x.host("apt"); h != "" {
 		s.Names = []string{h}
 	}
@@ -29,7 +29,7 @@ func (x *exam) spec(endpoint string) Spec {
 	}
 	for _, p := range x.Profiles {
 		if answers, asked := x.origins[p.Name]; p.First != "" && (answers || !asked) {
-			s.Requests = append(s.Requests, Request{Ecosystem: p.Name, Path: p.First})
+			s.Requests = append(s.Requests, probe.Request{Ecosystem: p.Name, Path: p.First})
 		}
 	}
 	return s
@@ -44,15 +44,15 @@ func checkOrigins(ctx context.Context, x *exam) []Finding {
 		return skipped("sutler is offline, by configuration")
 	}
 	at := x.status.Listen[0]
-	r := x.Probe(ctx, x.spec(at))
-	if bad := x.path(r, network{Name: "this machine"}, at); bad != nil {
+	r := x.Look(ctx, x.spec(at))
+	if bad := x.path(r, spot{network: network{Name: "this machine"}}); bad != nil {
 		return bad
 	}
 	var out []Finding
 	good := 0
 	for _, q := range r.Requests {
-		x.origins[q.Name] = q.Kind == Fine
-		if q.Kind == Fine {
+		x.origins[q.Name] = q.Kind == probe.Fine
+		if q.Kind == probe.Fine {
 			good++
 			continue
 		}
@@ -93,48 +93,67 @@ func (x *exam) onEngine(ctx context.Context, e engine, image *builder.Self) []Fi
 	if err != nil {
 		return []Finding{{Severity: Warning, Where: e.name, What: "it does not list its networks: " + err.Error()}}
 	}
-	l := slices.IndexFunc(builder.Loaders(""), func(l builder.Loader) bool { return l.Name == e.name })
-	remove, err := x.load(ctx, builder.Loaders("")[l], image)
-	if err != nil {
+	h := &containers{x, e.name}
+	defer h.Tidy(context.WithoutCancel(ctx), probe.Gone)
+	if err := h.Load(ctx, image); err != nil {
 		return []Finding{{Severity: Skipped, Where: e.name, What: "the image of sutler cannot be loaded: " + err.Error()}}
 	}
-	defer remove()
 	var out []Finding
+	spots := map[string]spot{}
+	var names []string
 	for _, n := range all {
-		at := x.endpoint(e, n)
-		if at == "" {
-			out = append(out, Finding{Severity: Warning, Where: e.name + " network " + n.Name, What: "the network has no address of this machine, so its containers cannot reach sutler"})
+		s := spot{where: e.name + " network " + n.Name, who: "containers", network: n, at: x.endpoint(e, n)}
+		if s.at == "" {
+			out = append(out, Finding{Severity: Warning, Where: s.where, What: "the network has no address of this machine, so its containers cannot reach sutler"})
 			continue
 		}
-		r, err := x.inContainer(ctx, e, n, image.Ref, x.spec(at))
-		if err != nil {
-			severity := Broken
-			if e.name != "docker" {
-				severity = Warning // it may be there for something else than builds
-			}
-			out = append(out, Finding{Severity: severity, Where: e.name + " network " + n.Name, What: "no container starts on it: " + err.Error(),
-				Fix: "see what the engine says", Command: e.name + " run --rm --pull never --network " + n.Name + " " + image.Ref + " version"})
+		spots[n.Name], names = s, append(names, n.Name)
+	}
+	for _, seen := range probe.Networks(ctx, h, image, names, func(network string) probe.Spec { return x.spec(spots[network].at) }) {
+		s := spots[seen.Network]
+		if seen.Err == nil {
+			out = append(out, x.diagnose(ctx, seen.Report, s)...)
 			continue
 		}
-		out = append(out, x.diagnose(ctx, r, e, n, at)...)
+		severity := Broken
+		if e.name != "docker" {
+			severity = Warning // it may be there for something else than builds
+		}
+		out = append(out, Finding{Severity: severity, Where: s.where, What: "no container starts on it: " + seen.Err.Error(),
+			Fix: "see what the engine says", Command: "sutler image self && " + e.name + " run --rm --pull never --network " + seen.Network + " sutler:VERSION version"})
 	}
 	return out
 }
 
-// load puts the image into an engine and returns what takes it out again, if it was not
-// there before.
-func (x *exam) load(ctx context.Context, l builder.Loader, image *builder.Self) (func(), error) {
-	l.Run = x.Run
-	if l.Has(ctx, image) {
-		return func() {}, nil
+// containers is an engine behind its client program.
+type containers struct {
+	x      *exam
+	client string
+}
+
+// Load implements probe.Host.
+func (c *containers) Load(ctx context.Context, image *builder.Self) error {
+	all := builder.Loaders("")
+	l := all[slices.IndexFunc(all, func(l builder.Loader) bool { return l.Name == c.client })]
+	l.Run = c.x.Run
+	return l.Load(ctx, image)
+}
+
+// Run implements probe.Host. The engine removes the container also if the client is killed.
+func (c *containers) Run(ctx context.Context, image, network string, args []string) (string, error) {
+	out, err := c.x.Run(ctx, nil, c.client, append([]string{"run", "--rm", "--pull", "never", "--label", probe.Name + "=" + probe.Owner(), "--network", network, image}, args...)...)
+	return string(out), err
+}
+
+// Tidy implements probe.Host. Containers are gone by themselves.
+func (c *containers) Tidy(ctx context.Context, gone func(string) bool) {
+	out, err := c.x.Run(ctx, nil, c.client, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
+	for ref := range strings.FieldsSeq(string(out)) {
+		name, owner, _ := strings.Cut(path.Base(ref), ":")
+		if err == nil && name == probe.Name && gone(owner) {
+			_, _ = c.x.Run(ctx, nil, c.client, "image", "rm", ref) // the next one tries again
+		}
 	}
-	if err := l.Load(ctx, image); err != nil {
-		return nil, err
-	}
-	return func() {
-		// A leftover is an image that `sutler image self` makes too: nothing to add.
-		_, _ = x.Run(context.WithoutCancel(ctx), nil, l.Name, "image", "rm", image.Ref)
-	}, nil
 }
 
 // endpoint returns the address at which containers on a network find sutler, "" if there
@@ -174,70 +193,63 @@ func (x *exam) port() string {
 	return ""
 }
 
-// inContainer runs the probe on a network and returns what it saw.
-func (x *exam) inContainer(ctx context.Context, e engine, n network, image string, s Spec) (r Report, err error) {
-	ctx, cancel := context.WithTimeout(ctx, containerWithin)
-	defer cancel()
-	stdin, err := json.Marshal(s)
-	if err != nil {
-		return r, err
-	}
-	out, err := x.Run(ctx, bytes.NewReader(stdin), e.name, "run", "--rm", "-i", "--pull", "never", "--label", "sutler.doctor=probe", "--network", n.Name, image, "probe")
-	if err != nil {
-		return r, err
-	}
-	return r, json.Unmarshal(out, &r)
+// A spot is where somebody looked from.
+type spot struct {
+	where   string // for findings
+	who     string // is there: "containers"
+	at      string // address at which they were to find sutler
+	network network
 }
 
-// diagnose says what a report from a container means.
-func (x *exam) diagnose(ctx context.Context, r Report, e engine, n network, at string) []Finding {
-	where := e.name + " network " + n.Name
-	if bad := x.path(r, n, at); bad != nil {
+// diagnose says what a report means.
+func (x *exam) diagnose(ctx context.Context, r probe.Report, s spot) []Finding {
+	if bad := x.path(r, s); bad != nil {
 		for i := range bad {
-			bad[i].Where = where
+			bad[i].Where = s.where
 		}
-		return append(bad, x.names(ctx, r, where)...)
+		return append(bad, x.names(ctx, r, s)...)
 	}
 	var out []Finding
 	asked := 0
 	for _, q := range r.Requests {
-		if q.Kind == Fine {
+		if q.Kind == probe.Fine {
 			asked++
 		} else {
-			out = append(out, Finding{Severity: Warning, Where: where, What: fmt.Sprintf("%s: a container is not answered, this machine is: %s", q.Name, q.Error)})
+			out = append(out, Finding{Severity: Warning, Where: s.where, What: fmt.Sprintf("%s: %s are not answered, this machine is: %s", q.Name, s.who, q.Error)})
 		}
 	}
 	trust := ""
-	if r.TLS.Kind == Fine {
+	if r.TLS.Kind == probe.Fine {
 		trust = ", TLS is trusted"
 	}
-	out = append(ok(where, fmt.Sprintf("containers reach sutler at %s%s, %d of %d ecosystems answer", at, trust, asked, len(r.Requests))), out...)
-	return append(out, x.names(ctx, r, where)...)
+	out = append(ok(s.where, fmt.Sprintf("%s reach sutler at %s%s, %d of %d ecosystems answer", s.who, r.At, trust, asked, len(r.Requests))), out...)
+	return append(out, x.names(ctx, r, s)...)
 }
 
 // path says what is wrong with the way to sutler and with TLS through it; nil if nothing is.
-func (x *exam) path(r Report, n network, at string) []Finding {
+func (x *exam) path(r probe.Report, s spot) []Finding {
+	n, at := s.network, r.At
 	_, port, _ := net.SplitHostPort(at) // an address that the probe could use
 	switch r.Connect.Kind {
-	case Fine:
-	case TimedOut, Forbidden:
+	case probe.Fine:
+	case probe.TimedOut, probe.Forbidden:
 		fix, command := x.openPort(n, port)
 		return []Finding{{Severity: Broken, Where: at, What: fmt.Sprintf("a firewall of this machine keeps %s from sutler at %s (%s)", n.Name, at, r.Connect.Kind), Fix: fix, Command: command}}
-	case Closed:
+	case probe.Closed:
 		return []Finding{{Severity: Broken, Where: at, What: fmt.Sprintf("nobody listens at %s, as %s sees it: sutler does not, or a firewall rejects", at, n.Name),
 			Fix: "restart sutler, it looks for bridges when it starts", Command: "sutler down && sutler up"}}
 	default:
 		return []Finding{{Severity: Broken, Where: at, What: fmt.Sprintf("%s does not reach sutler at %s: %s", n.Name, at, r.Connect.Error)}}
 	}
-	if r.Ready.Kind != Fine || r.Ready.Status != 200 {
+	if r.Ready.Kind != probe.Fine || r.Ready.Status != 200 {
 		return []Finding{{Severity: Broken, Where: at, What: fmt.Sprintf("what answers at %s is no sutler that is ready: status %d %s", at, r.Ready.Status, r.Ready.Error),
 			Fix: "see who listens there", Command: "ss -ltnp sport = :" + port}}
 	}
 	switch r.TLS.Kind {
-	case Distrusted:
+	case probe.Distrusted:
 		return []Finding{{Severity: Broken, Where: at, What: fmt.Sprintf("TLS through sutler is not trusted with sutler's own authority (%s): %s", r.TLS.Name, r.TLS.Error),
 			Fix: "see whether another proxy stands in between, or the clock is wrong; restart sutler after its authority was replaced", Command: "sutler ca show"}}
-	case Fine, "":
+	case probe.Fine, "":
 	default:
 		return []Finding{{Severity: Warning, Where: at, What: fmt.Sprintf("TLS through sutler to %s fails: %s", r.TLS.Name, r.TLS.Error),
 			Fix: "see the log", Command: "sutler status"}}
@@ -261,22 +273,22 @@ func (x *exam) openPort(n network, port string) (text, command string) {
 }
 
 // names says what is wrong with names inside containers.
-func (x *exam) names(ctx context.Context, r Report, where string) []Finding {
+func (x *exam) names(ctx context.Context, r probe.Report, s spot) []Finding {
 	var out []Finding
 	for _, name := range r.Names {
-		if name.Kind == Fine {
+		if name.Kind == probe.Fine {
 			continue
 		}
-		short, cancel := context.WithTimeout(ctx, resolveWithin)
+		short, cancel := context.WithTimeout(ctx, namesWithin)
 		_, err := x.Resolve(short, name.Name)
 		cancel()
 		resolver := strings.Join(r.Resolver, ", ")
 		if err != nil {
-			out = append(out, Finding{Severity: Warning, Where: where, What: fmt.Sprintf("%s resolves neither in containers nor on this machine", name.Name),
+			out = append(out, Finding{Severity: Warning, Where: s.where, What: fmt.Sprintf("%s resolves neither in %s nor on this machine", name.Name, s.who),
 				Fix: "this machine is offline, or its resolver is; steps that go through sutler need no names"})
 			continue
 		}
-		out = append(out, Finding{Severity: Broken, Where: where, What: fmt.Sprintf("DNS fails in containers (%s, asked %s), and works on this machine: what does not go through sutler's proxy fails", name.Kind, resolver),
+		out = append(out, Finding{Severity: Broken, Where: s.where, What: fmt.Sprintf("DNS fails in %s (%s, asked %s), and works on this machine: what does not go through sutler's proxy fails", s.who, name.Kind, resolver),
 			Fix: "let containers reach that resolver, or name one that they reach in docker's \"dns\" (daemon.json)", Command: "docker info"})
 	}
 	return out

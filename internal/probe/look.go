@@ -1,4 +1,4 @@
-package doctor
+package probe
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -22,12 +23,15 @@ const (
 	dialWithin    = 4 * time.Second
 	resolveWithin = 6 * time.Second
 	answerWithin  = 20 * time.Second
-	probeWithin   = 30 * time.Second
+	lookWithin    = 30 * time.Second
 )
 
-// A Spec says what a probe looks at. It goes into a container by standard input.
+// A Spec says what a probe looks at.
 type Spec struct {
-	Endpoint string    `json:"endpoint"` // host:port of sutler, as it is reached from there
+	// ID tells one look from another: builders would not run the same step twice.
+	ID       string    `json:"id,omitempty"`
+	Endpoint string    `json:"endpoint,omitempty"` // host:port of sutler, as it is reached from there; "": it is not looked for
+	Others   []string  `json:"others,omitempty"`   // asked one after the other if nobody answers at Endpoint
 	Names    []string  `json:"names,omitempty"`
 	TLS      string    `json:"tls,omitempty"`   // host to open TLS to through the proxy; "" for none
 	Roots    string    `json:"roots,omitempty"` // PEM: what build steps are told to trust
@@ -42,6 +46,10 @@ type Request struct {
 
 // A Report is what a probe saw.
 type Report struct {
+	ID       string   `json:"id,omitempty"`    // of the spec
+	Proxy    string   `json:"proxy,omitempty"` // of the environment, host:port
+	Files    bool     `json:"files,omitempty"` // the files that build steps are given are there
+	At       string   `json:"at,omitempty"`    // the endpoint that Connect and the rest are about
 	Connect  Result   `json:"connect"`
 	Ready    Result   `json:"ready"`
 	Names    []Result `json:"names,omitempty"`
@@ -72,12 +80,22 @@ const (
 	Failed     Kind = "failed"
 )
 
-// Probe looks at sutler and at the network from where it runs. It uses no proxy of the
-// environment.
-func Probe(ctx context.Context, s Spec) Report {
-	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+// given is a file that build steps are given, with the roots that they are to trust.
+const given = "/dev/sutler/ca.pem"
+
+// Look looks at sutler and at the network from where it runs. It uses no proxy of the
+// environment but says which there is.
+func Look(ctx context.Context, s Spec) Report {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	r := Report{Connect: connect(ctx, s.Endpoint), Resolver: resolvers()}
+	r := Report{ID: s.ID, Resolver: resolvers()}
+	if u, err := url.Parse(os.Getenv("http_proxy")); err == nil {
+		r.Proxy = u.Host // without the name of a build or a password
+	}
+	if roots, err := os.ReadFile(given); err == nil {
+		s.Roots, r.Files = string(roots), true
+	}
+	r.reach(ctx, &s)
 	var all sync.WaitGroup
 	r.Names = make([]Result, len(s.Names))
 	for i, name := range s.Names {
@@ -100,6 +118,23 @@ func Probe(ctx context.Context, s Spec) Report {
 	}
 	all.Wait()
 	return r
+}
+
+// reach settles on the first endpoint at which somebody answers.
+func (r *Report) reach(ctx context.Context, s *Spec) {
+	if s.Endpoint == "" {
+		return
+	}
+	r.At, r.Connect = s.Endpoint, connect(ctx, s.Endpoint)
+	for _, at := range s.Others {
+		if r.Connect.Kind == Fine {
+			break
+		}
+		if c := connect(ctx, at); c.Kind == Fine {
+			r.At, r.Connect = at, c
+		}
+	}
+	s.Endpoint = r.At
 }
 
 func connect(ctx context.Context, address string) Result {

@@ -4,85 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"crypto/tls"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"syscall"
 	"testing"
 )
-
-// aSutler answers as one does: ready, a first request that works and one that does not,
-// and TLS behind CONNECT by the server's own certificate.
-func aSutler(t *testing.T) (endpoint, roots string) {
-	t.Helper()
-	inner := httptest.NewTLSServer(http.NotFoundHandler())
-	t.Cleanup(inner.Close)
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == http.MethodConnect:
-			c, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")                                                // the client notices
-			_ = tls.Server(c, &tls.Config{Certificates: inner.TLS.Certificates}).HandshakeContext(r.Context()) // likewise
-		case r.URL.Path == "/npm/x":
-			http.Error(w, "lookup npm.example: no such host", http.StatusBadGateway)
-		}
-	}))
-	t.Cleanup(front.Close)
-	return front.Listener.Addr().String(), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: inner.Certificate().Raw}))
-}
-
-func TestProbe(t *testing.T) {
-	endpoint, roots := aSutler(t)
-	s := Spec{Endpoint: endpoint, TLS: "example.com", Roots: roots, Names: []string{"localhost"}, Requests: []Request{{"apt", "/apt/x"}, {"npm", "/npm/x"}}}
-	r := Probe(t.Context(), s)
-	if r.Connect.Kind != Fine || r.Ready.Status != 200 || r.TLS.Kind != Fine || r.Requests[0].Kind != Fine || r.Names[0].Kind != Fine {
-		t.Errorf("%+v", r)
-	}
-	if q := r.Requests[1]; q.Kind != Failed || !strings.Contains(q.Error, "no such host") || q.Name != "npm" {
-		t.Errorf("%+v", q)
-	}
-	s.Roots = ""
-	if r := Probe(t.Context(), s); r.TLS.Kind != Distrusted {
-		t.Errorf("without the authority: %+v", r.TLS)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Endpoint = l.Addr().String()
-	_ = l.Close() // nobody listens there now
-	if r := Probe(t.Context(), s); r.Connect.Kind != Closed || len(r.Requests) > 0 {
-		t.Errorf("nobody listens: %+v", r)
-	}
-}
-
-func TestKinds(t *testing.T) {
-	for _, tt := range []struct {
-		err  error
-		want Kind
-	}{
-		{&net.DNSError{IsNotFound: true}, Unresolved},
-		{&net.DNSError{IsTimeout: true}, TimedOut},
-		{fmt.Errorf("dial: %w", syscall.EHOSTUNREACH), Forbidden},
-		{fmt.Errorf("dial: %w", syscall.ECONNREFUSED), Closed},
-		{errors.New("odd"), Failed},
-	} {
-		if got := kindOf(tt.err); got != tt.want {
-			t.Errorf("%v is %s, want %s", tt.err, got, tt.want)
-		}
-	}
-}
 
 // TestToken checks the way to an anonymous token, and that it is only taken over TLS.
 func TestToken(t *testing.T) {
