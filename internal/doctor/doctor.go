@@ -79,6 +79,7 @@ type Env struct {
 	Stat       func(string) (fs.FileInfo, error)
 	Glob       func(string) ([]string, error)
 	Chmod      func(string, fs.FileMode) error
+	Remove     func(string) error              // no error if it is not there
 	Free       func(dir string) (int64, error) // bytes on its file system
 	Interfaces func() (map[string][]netip.Addr, error)
 	Resolve    func(ctx context.Context, host string) ([]string, error)

@@ -137,6 +137,26 @@ var faults = []struct {
 		w.says("nft list tables", "table ip filter\ntable inet sutler\n")
 		w.down = control.ErrNotRunning
 	}, Warning, "packet filter", "nft delete table inet sutler"},
+	{"leftovers", "wrapper of nobody", func(w *world) {
+		w.files["usr/local/sbin/runc.json"] = &fstest.MapFile{Data: []byte(`{"runtime":"/opt/sutler-runc"}`)}
+		w.down = control.ErrNotRunning
+	}, Warning, "stands in for runc", "sutler runtime remove /usr/local/sbin/runc"},
+	{"leftovers", "wrapper of nothing", func(w *world) {
+		w.files["usr/local/sbin/runc.json"] = &fstest.MapFile{Data: []byte(`{"runtime":"/gone"}`)}
+	}, Broken, "no container starts", "sutler runtime remove /usr/local/sbin/runc"},
+	{"leftovers", "steps of a killed sutler", func(w *world) {
+		w.files["run/steps/settings.json"] = &fstest.MapFile{}
+		w.down = control.ErrNotRunning
+	}, Warning, "of a sutler that was killed", "rm /run/steps/settings.json"},
+	{"leftovers", "trusted and gone", func(w *world) {
+		w.files["state/trust.json"] = &fstest.MapFile{Data: []byte(`{"entries":[{"kind":"file","path":"/etc/ca.crt"}]}`)}
+		delete(w.files, "state/ca/ca.pem")
+	}, Warning, "1 trust stores of this host hold", "sutler ca untrust"},
+	{"leftovers", "trusted and old", func(w *world) {
+		w.files["state/trust.json"] = &fstest.MapFile{Data: []byte(`{"entries":[{"kind":"file","path":"/etc/ca.crt"}]}`)}
+		w.files["etc/ca.crt"] = &fstest.MapFile{Data: []byte("another")}
+	}, Warning, "an earlier local authority: /etc/ca.crt", "sutler ca untrust"},
+	{"leftovers", "trust cannot be read", func(w *world) { w.files["state/trust.json"] = &fstest.MapFile{Data: []byte("{")} }, Warning, "record of trust stores", "sutler ca untrust"},
 	{"leftovers", "no root", func(w *world) { w.Root = false }, Skipped, "only root", ""},
 	{"clock", "ahead", func(w *world) {
 		w.answers["http://deb.example/"].Header.Set("Date", today.Add(-5*time.Minute).Format(http.TimeFormat))
@@ -230,6 +250,10 @@ func TestFixes(t *testing.T) {
 	}{
 		{"daemon", "start", func(w *world) { w.down = control.ErrNotRunning }},
 		{"files", "chmod 0600 /run/s", func(w *world) { w.files["run/s"].Mode = fs.ModeSocket | 0o666 }},
+		{"leftovers", "rm /run/steps/report.sock", func(w *world) {
+			w.files["run/steps/settings.json"] = &fstest.MapFile{}
+			w.down = control.ErrNotRunning
+		}},
 		{"leftovers", "nft delete table inet sutler", func(w *world) {
 			w.says("nft list tables", "table inet sutler\n")
 			w.says("nft delete table", "")

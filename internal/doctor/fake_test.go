@@ -107,7 +107,7 @@ func newWorld(t *testing.T) *world {
 	w.answers["https://hub.example/v2/ratelimitpreview/test/manifests/latest"] = answer(200, "RateLimit-Limit", "100;w=21600", "RateLimit-Remaining", "76;w=21600")
 	w.Env = Env{
 		Version: "1.0", Root: true, Vars: []string{"HOME=/home/me"}, Now: func() time.Time { return today },
-		Config: config.Config{Listen: []string{"127.0.0.1:7885"}, Socket: "/run/s", Store: config.Store{Dir: "/cache", State: "/state", MaxSize: 20 << 30, MinFree: 5 << 30}},
+		Config: config.Config{Listen: []string{"127.0.0.1:7885"}, Socket: "/run/s", Steps: "/run/steps", Store: config.Store{Dir: "/cache", State: "/state", MaxSize: 20 << 30, MinFree: 5 << 30}},
 		Profiles: []ecosystem.Profile{{Name: "oci", Hosts: []string{"hub.example"}}, {Name: "apt", Hosts: []string{"deb.example"}, First: "/apt/x"},
 			{Name: "npm", Hosts: []string{"npm.example"}, First: "/npm/x"}},
 		Status:   func(context.Context) (control.Status, error) { return w.current() },
@@ -119,7 +119,8 @@ func newWorld(t *testing.T) *world {
 			w.ran = append(w.ran, fmt.Sprintf("chmod %04o %s", m, p))
 			return nil
 		},
-		Free: func(string) (int64, error) { return w.free, nil },
+		Remove: func(p string) error { w.ran = append(w.ran, "rm "+p); return nil },
+		Free:   func(string) (int64, error) { return w.free, nil },
 		Interfaces: func() (map[string][]netip.Addr, error) {
 			return map[string][]netip.Addr{"lo": {netip.MustParseAddr("127.0.0.1")}, "docker0": {netip.MustParseAddr("172.17.0.1")}, "br-bbbbbbbbbbbb": {netip.MustParseAddr("172.18.0.1")}}, nil
 		},

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"sutler/internal/ociruntime"
 )
 
 // dnsPort is the port of name servers as /proc writes it.
@@ -144,6 +147,9 @@ func checkLeftovers(ctx context.Context, x *exam) []Finding {
 		}
 	}
 	out = append(out, x.tables(ctx, len(phases) > 0)...)
+	out = append(out, x.standIn(len(phases) > 0)...)
+	out = append(out, x.staleSteps()...)
+	out = append(out, x.trusted()...)
 	if len(out) > 0 {
 		return out
 	}
@@ -199,4 +205,77 @@ func (x *exam) tables(ctx context.Context, attached bool) []Finding {
 			fixable("delete them", "nft delete table "+f[1]+" sutler", remove))
 	}
 	return out
+}
+
+// standIns are where `sutler runtime install` is told to put the program in place of runc.
+var standIns = [...]string{"/usr/local/sbin/runc", "/usr/local/bin/runc", "/usr/local/sbin/crun", "/usr/local/bin/crun"}
+
+// standIn looks for a program in place of runc that nobody needs, or that starts nothing.
+func (x *exam) standIn(attached bool) []Finding {
+	var out []Finding
+	for _, path := range standIns {
+		text, err := x.ReadFile(path + ociruntime.InstallSuffix)
+		if err != nil {
+			continue
+		}
+		var p ociruntime.Place
+		gone := json.Unmarshal(text, &p) != nil
+		if p.Runtime != "" {
+			_, err := x.Stat(p.Runtime)
+			gone = gone || err != nil
+		}
+		remove := "sutler runtime remove " + path
+		switch {
+		case gone:
+			out = append(out, Finding{Severity: Broken, Where: path, What: "sutler's program stands in for a runtime that is not there: no container starts (" + p.Runtime + ")",
+				Fix: "remove it, or install the runtime again", Command: remove})
+		case !x.up() && !attached:
+			out = append(out, Finding{Severity: Warning, Where: path, What: "sutler's program stands in for runc, and sutler is not running; containers start as without it",
+				Fix: "remove it if it is no longer wanted", Command: remove})
+		}
+	}
+	return out
+}
+
+// staleSteps looks for what a killed sutler left for build steps. Nobody is led by it: the
+// socket beside it is dead.
+func (x *exam) staleSteps() []Finding {
+	path := filepath.Join(x.Config.Steps, ociruntime.SettingsName)
+	if _, err := x.Stat(path); x.Config.Steps == "" || x.up() || err != nil {
+		return nil
+	}
+	apply := func(context.Context) error {
+		return errors.Join(x.Remove(path), x.Remove(filepath.Join(x.Config.Steps, ociruntime.SocketName)))
+	}
+	return []Finding{Finding{Severity: Warning, Where: x.Config.Steps, What: "settings for build steps are left of a sutler that was killed"}.
+		fixable("delete them", "rm "+path+" "+filepath.Join(x.Config.Steps, ociruntime.SocketName), apply)}
+}
+
+// trusted looks for an authority that this host trusts, and that is not in use.
+func (x *exam) trusted() []Finding {
+	at := filepath.Join(x.Config.Store.State, "trust.json")
+	text, err := x.ReadFile(at)
+	if err != nil {
+		return nil
+	}
+	var record struct {
+		Entries []struct{ Kind, Path string }
+	}
+	undo := func(what string) []Finding {
+		return []Finding{{Severity: Warning, Where: at, What: what, Fix: "take it out again; `sutler ca trust` puts the present one in", Command: "sutler ca untrust"}}
+	}
+	if err := json.Unmarshal(text, &record); err != nil {
+		return undo("the record of trust stores cannot be read: " + err.Error())
+	}
+	if _, err := x.Stat(filepath.Join(x.Config.Store.State, "ca", "ca.pem")); errors.Is(err, fs.ErrNotExist) && len(record.Entries) > 0 {
+		return undo(fmt.Sprintf("%d trust stores of this host hold a local authority that is gone", len(record.Entries)))
+	}
+	for _, e := range record.Entries {
+		held, err := x.ReadFile(e.Path)
+		present := strings.Contains(x.status.CA.PEM, strings.TrimSpace(string(held))) // there are two while one replaces the other
+		if x.up() && e.Kind == "file" && err == nil && !present {
+			return undo("this host trusts an earlier local authority: " + e.Path)
+		}
+	}
+	return nil
 }

@@ -28,7 +28,7 @@ import (
 func System(c config.Config) Env {
 	e := Env{
 		Config: c, Root: os.Geteuid() == 0,
-		Now: time.Now, ReadFile: os.ReadFile, Stat: os.Stat, Glob: filepath.Glob, Chmod: os.Chmod, Free: freeBytes,
+		Now: time.Now, ReadFile: os.ReadFile, Stat: os.Stat, Glob: filepath.Glob, Chmod: os.Chmod, Remove: os.RemoveAll, Free: freeBytes,
 		Interfaces: interfaces, Resolve: net.DefaultResolver.LookupHost,
 		Run: builder.Command, Build: build, Context: buildContext, Look: probe.Look, Do: client(c).Do,
 		Image: func() (*builder.Self, error) { return probe.Image("") },
