@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"sutler/internal/ociruntime"
 )
 
 // composeFile is what this test reads of deploy/compose.yaml.
@@ -123,6 +126,7 @@ func (d *daemon) doctor(args ...string) ([]finding, int) {
 // keeps one from sutler, and while names do not resolve.
 func TestDoctor(t *testing.T) {
 	need(t, "iptables", "nft")
+	ownContainers(t, "runc")
 	d := inEngine(t, "docker28")
 	const other = "sutler-e2e-doctor"
 	d.run(d.dir, nil, "docker", "network", "rm", other) // of a run that was killed
@@ -135,7 +139,7 @@ func TestDoctor(t *testing.T) {
 	on := func(all []finding, network string) []finding {
 		return slices.DeleteFunc(slices.Clone(all), func(f finding) bool { return f.ID != "network" || f.Where != "docker network "+network })
 	}
-	images := d.must(d.dir, nil, "docker", "image", "ls", "-q", "sutler").out
+	images := d.must(d.dir, nil, "docker", "image", "ls", "-aq").out
 	before, code := d.doctor("--bundle", d.dir+"/bundle.tar.gz")
 	for _, network := range []string{"bridge", other} {
 		if f := on(before, network); len(f) == 0 || f[0].Severity != "ok" || !strings.Contains(f[0].What, "TLS is trusted") {
@@ -151,7 +155,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%s names the home folder, or is empty: %s", name, text)
 		}
 	}
-	if left := d.must(d.dir, nil, "docker", "image", "ls", "-q", "sutler").out; left != images {
+	if left := d.must(d.dir, nil, "docker", "image", "ls", "-aq").out; left != images {
 		t.Errorf("the image stays in the engine: %s", left)
 	}
 
@@ -184,5 +188,115 @@ func TestDoctor(t *testing.T) {
 	f = on(all, "bridge")
 	if code != 1 || len(f) < 2 || f[0].Severity != "ok" || f[1].Severity != "broken" || !strings.Contains(f[1].What, "DNS fails in containers (timeout") {
 		t.Errorf("without names: exit %d, %+v", code, f)
+	}
+}
+
+// ownContainers gives buildah and podman a store of their own, a runtime, and the network of
+// this machine, until the test ends. It returns the command that lists what is in the store.
+func ownContainers(t *testing.T, runtime string) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir+"/storage.conf", "[storage]\ndriver = \"vfs\"\ngraphroot = \""+dir+"/root\"\nrunroot = \""+dir+"/run\"\n")
+	write(t, dir+"/containers.conf", "[containers]\nnetns = \"host\"\n[engine]\nruntime = \"own\"\n[engine.runtimes]\nown = [\""+runtime+"\", \"/usr/sbin/runc\", \"/usr/bin/runc\"]\n")
+	t.Setenv("CONTAINERS_STORAGE_CONF", dir+"/storage.conf")
+	t.Setenv("CONTAINERS_CONF", dir+"/containers.conf")
+	t.Setenv("BUILDAH_RUNTIME", runtime)
+}
+
+// whatSteps returns what doctor says of the steps of a builder, and fails unless they reach
+// sutler and trust its authority.
+func (d *daemon) whatSteps(all []finding, builder string) string {
+	d.t.Helper()
+	of := slices.DeleteFunc(slices.Clone(all), func(f finding) bool { return f.ID != "builders" || f.Where != builder })
+	if len(of) < 2 || of[0].Severity != "ok" || !strings.Contains(of[1].What, "steps reach sutler at ") || !strings.Contains(of[1].What, "TLS is trusted") {
+		d.t.Errorf("%s: %+v", builder, of)
+		return ""
+	}
+	return of[0].What
+}
+
+// TestDoctorBuilders looks from the steps of each builder, without and with the program in
+// place of runc, and at what that leaves.
+func TestDoctorBuilders(t *testing.T) {
+	const served, not = "served by sutler", "not served"
+	program := wrapper(t)
+	for _, tt := range []struct {
+		engine   string
+		builders []string // the first ones are those that the program serves
+		wrapped  int
+		left     [][]string // commands that list what is there
+	}{
+		{"docker20", []string{"docker build, BuildKit", "docker build, classic"}, 1, [][]string{{"docker", "image", "ls", "-a"}, {"docker", "ps", "-aq"}, {"docker", "volume", "ls"}, {"docker", "system", "df", "-v", "--format", "{{len .BuildCache}}"}}},
+		{"docker28", []string{"docker build, BuildKit", "docker build, classic"}, 2, [][]string{{"docker", "image", "ls", "-a"}, {"docker", "ps", "-aq"}, {"docker", "volume", "ls"}, {"docker", "buildx", "du"}}},
+		{"buildkitd", []string{"buildctl", "buildx builder sutler-e2e"}, 2, [][]string{{"buildctl", "du"}}},
+	} {
+		t.Run(tt.engine, func(t *testing.T) {
+			ownContainers(t, "runc")
+			engine(t, tt.engine)
+			tree := strings.TrimSpace(output(t, "./engines.sh", "root", tt.engine))
+			d := wrapped(t, tree)
+			things := func() string {
+				var all string
+				for _, c := range tt.left {
+					all += ages.ReplaceAllString(d.must(d.dir, nil, c[0], c[1:]...).out, "")
+				}
+				return all
+			}
+			before := things()
+			all, code := d.doctor()
+			for _, b := range tt.builders {
+				if what := d.whatSteps(all, b); !strings.Contains(what, not) || code != 0 {
+					t.Errorf("%s without the wrapper: exit %d, %s", b, code, what)
+				}
+			}
+			place(t, program, tree+"/usr/local/sbin/runc", ociruntime.Place{})
+			all, _ = d.doctor()
+			for _, b := range tt.builders[:tt.wrapped] {
+				if what := d.whatSteps(all, b); !strings.Contains(what, served) {
+					t.Errorf("%s with the wrapper: %s", b, what)
+				}
+			}
+			if after := things(); after != before {
+				t.Errorf("before:\n%s\nafter:\n%s", before, after)
+			}
+		})
+	}
+}
+
+// ages are what changes in lists of images by itself.
+var ages = regexp.MustCompile(`(?i)(less than )?(an?|about an?|[0-9]+) (second|minute|hour)s? ago|[0-9]+[smh] ago`)
+
+// TestDoctorBuildah looks from the steps of buildah and podman.
+func TestDoctorBuildah(t *testing.T) {
+	if os.Getuid() != 0 {
+		lacks(t, "a store of its own needs root")
+	}
+	need(t, "buildah", "podman", "runc")
+	t.Setenv("DOCKER_HOST", "unix:///nowhere")
+	at := filepath.Join(t.TempDir(), "runc")
+	ownContainers(t, at)
+	dir := t.TempDir()
+	place(t, wrapper(t), at, ociruntime.Place{Steps: dir})
+	d := start(t, "STEPS="+dir)
+	things := func() (all string) {
+		for _, c := range [][]string{{"buildah", "images", "-a"}, {"buildah", "containers"}, {"podman", "images", "-a"}, {"podman", "ps", "-a", "--external"}} {
+			all += d.must(d.dir, nil, c[0], c[1:]...).out
+		}
+		return all
+	}
+	before := things()
+	for _, want := range []string{"served by sutler", "not served"} {
+		all, _ := d.doctor()
+		for _, b := range []string{"buildah", "podman"} {
+			if what := d.whatSteps(all, b); !strings.Contains(what, want) {
+				t.Errorf("%s: %q, want %s", b, what, want)
+			}
+		}
+		d.stop()
+		d.set("STEPS=" + d.dir + "/elsewhere")
+		d.serve()
+	}
+	if after := things(); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
