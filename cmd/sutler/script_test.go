@@ -35,7 +35,7 @@ func TestScript(t *testing.T) {
 			for name, value := range map[string]string{
 				"PORT": port, "RUN": run, "HOME": e.WorkDir, "XDG_CONFIG_HOME": e.WorkDir + "/.config",
 				"SUTLER_CONFIG": os.DevNull, "SUTLER_SOCKET": run + "/s", "SUTLER_LISTEN": "127.0.0.1:" + port, "SUTLER_BRIDGES": "false",
-				"SUTLER_ATTACH_ROOT": e.WorkDir + "/root", "XDG_RUNTIME_DIR": "",
+				"SUTLER_ATTACH_ROOT": e.WorkDir + "/root", "XDG_RUNTIME_DIR": "", "SUTLER_STEPS": e.WorkDir + "/steps",
 				"SUTLER_STORE_DIR": e.WorkDir + "/cache", "SUTLER_STORE_STATE": e.WorkDir + "/state", "SUTLER_STORE_MIN_FREE": "0",
 			} {
 				e.Setenv(name, value)

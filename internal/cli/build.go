@@ -142,26 +142,30 @@ func (a *app) handOver(ctx context.Context, client *control.Client, f buildFlags
 	if f.receipt == "" && !a.json {
 		return nil
 	}
-	r, err := client.Receipt(ctx, id)
-	if err != nil {
+	r, err := a.printReceipt(ctx, client, id)
+	if err != nil || f.receipt == "" {
 		return err
-	}
-	if r.Lines == nil {
-		r.Lines = []receipt.Line{}
-	}
-	if a.json {
-		if err := a.print(r, nil); err != nil {
-			return err
-		}
-	}
-	if f.receipt == "" {
-		return nil
 	}
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(f.receipt, append(text, '\n'), 0o644)
+}
+
+// printReceipt returns the receipt of a build, which it prints where JSON was asked for.
+func (a *app) printReceipt(ctx context.Context, client *control.Client, id string) (control.Receipt, error) {
+	r, err := client.Receipt(ctx, id)
+	if err != nil {
+		return r, err
+	}
+	if r.Lines == nil {
+		r.Lines = []receipt.Line{}
+	}
+	if a.json {
+		err = a.print(r, nil)
+	}
+	return r, err
 }
 
 // command is how a build is named in receipts.

@@ -117,6 +117,9 @@ func (a *app) configCheck() *cobra.Command {
 			}
 			if a.Check != nil {
 				if errs := a.Check(l.Config); len(errs) > 0 {
+					for i := range errs {
+						errs[i] = located(l, errs[i])
+					}
 					return &exitError{code: exitUsage, err: errors.Join(errs...), hints: []string{"sutler config show --origin says where each value comes from"}}
 				}
 			}
@@ -130,4 +133,14 @@ func (a *app) configCheck() *cobra.Command {
 			})
 		},
 	}
+}
+
+// located says where the value is that a daemon does not take, if err is about one.
+func located(l *config.Loaded, err error) error {
+	var p *config.Problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	p.Origin = l.Origin(p.Key)
+	return config.Problems{p}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,10 +14,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 
 	"sutler/internal/config"
 	"sutler/internal/control"
+	"sutler/internal/ociruntime"
 	"sutler/internal/trust"
 )
 
@@ -113,17 +116,19 @@ func alive(pid int) bool {
 }
 
 // data is where a sutler has what it stored.
-type data struct{ store, state string }
+type data struct{ store, state, steps string }
 
 // dataOf returns the folders of the sutler that ran: flags may have given it others than
 // the configuration has.
 func dataOf(c config.Config, s control.Status) data {
-	d := data{c.Store.Dir, c.Store.State}
+	d := data{c.Store.Dir, c.Store.State, c.Steps}
 	if dir := s.Store.Dir; dir != "" {
 		d.store = dir
 	}
-	if text, err := strconv.Unquote(s.Settings["store.state"]); err == nil && text != "" {
-		d.state = text
+	for key, dir := range map[string]*string{"store.state": &d.state, "steps": &d.steps} {
+		if text, err := strconv.Unquote(s.Settings[key]); err == nil && text != "" {
+			*dir = text
+		}
 	}
 	return d
 }
@@ -131,6 +136,11 @@ func dataOf(c config.Config, s control.Status) data {
 // removeData deletes what sutler put into its folders, by name: somebody may have
 // configured a folder that holds other things. Folders are deleted if nothing is left.
 func (a *app) removeData(d data, dryRun bool) error {
+	unlock, err := d.lock(dryRun)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	var errs []error
 	drop := func(dir string, names ...string) {
 		for _, name := range names {
@@ -154,12 +164,34 @@ func (a *app) removeData(d data, dryRun bool) error {
 	drop(filepath.Join(d.state, "ca"), "ca.pem*", "next.pem*")
 	drop(filepath.Join(d.state, "attach"), "lock")
 	drop(filepath.Join(d.state, "run"), "sutler.sock")
+	if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: filepath.Join(d.steps, ociruntime.SocketName)}); err == nil {
+		errs = append(errs, c.Close()) // another sutler serves steps from there
+	} else if d.steps != "" {
+		drop(d.steps, ociruntime.SettingsName, ociruntime.SocketName, ociruntime.FilesName)
+	}
 	drop(d.state, "index.db*", "receipts.db*", "order.gc*", logName, logName+".1")
 	if err := errors.Join(errs...); err != nil || dryRun {
 		return err
 	}
 	a.say("deleted what was stored in %s and %s", d.store, d.state)
 	return nil
+}
+
+// lock keeps a sutler from starting on a store that is being deleted.
+func (d data) lock(dryRun bool) (unlock func(), err error) {
+	unlock = func() {}
+	if _, err := os.Stat(filepath.Join(d.store, "format")); dryRun || err != nil { // no store, or none of sutler's
+		return unlock, nil
+	}
+	l := flock.New(filepath.Join(d.store, "lock"), flock.SetFlag(os.O_CREATE|os.O_RDONLY), flock.SetPermissions(0o600))
+	got, err := l.TryLock()
+	if err != nil {
+		return nil, err
+	}
+	if !got {
+		return nil, hint(fmt.Errorf("%s is in use by another sutler; nothing was deleted", d.store), "stop that one: sutler down, with its --config or --socket")
+	}
+	return func() { _ = l.Close() }, nil // the file is gone, and the lock ends with the process
 }
 
 func (a *app) remove(path string, dryRun bool, do func(string) error) error {

@@ -29,7 +29,8 @@ func (a *app) exec() *cobra.Command {
 		Short: "run any command with proxy, CA and registry settings in its environment",
 		Long: `Runs a command so that apt, npm, curl, wget, git and others fetch through sutler. If no
 sutler is running, one is started for the time of the command. The exit code is that of
-the command; a line about what it was served goes to standard error.`,
+the command; a line about what it was served goes to standard error, with --json the
+receipt to standard output when the command has ended.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("exec needs a command: sutler exec -- COMMAND")
@@ -56,6 +57,9 @@ the command; a line about what it was served goes to standard error.`,
 			a.say("%s", summaryLine(summary, nil))
 		}
 		var verdict error
+		if err == nil && a.json {
+			_, err = a.printReceipt(ctx, client, summary.ID)
+		}
 		if err == nil {
 			verdict = a.judge(ctx, client, summary, terms)
 		}
@@ -114,6 +118,10 @@ func (a *app) temporary(ctx context.Context, flags daemonFlags) (*control.Client
 	clean := func() error { cancel(); return errors.Join(log.Close(), os.RemoveAll(dir)) }
 	select {
 	case err := <-ended:
+		var mistake config.Problems
+		if err = located(l, err); errors.As(err, &mistake) {
+			return nil, nil, errors.Join(err, clean())
+		}
 		return nil, nil, hint(errors.Join(fmt.Errorf("no sutler is running, and none can be started: %w", err), clean()),
 			"the log is in "+logPath)
 	case <-ready:

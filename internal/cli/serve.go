@@ -34,7 +34,7 @@ func (a *app) serve() *cobra.Command {
 		for _, text := range l.Ignored {
 			logger.Warn("ignored", "variable", text)
 		}
-		return a.serveLogged(c.Context(), l.Config, logger)
+		return located(l, a.serveLogged(c.Context(), l.Config, logger))
 	}
 	return c
 }

@@ -13,8 +13,11 @@ type Problem struct {
 	Message string // what is wrong, and what to write instead
 }
 
-// Error names the place, the key and the mistake.
+// Error names the place, if it is known, the key and the mistake.
 func (p *Problem) Error() string {
+	if p.Origin == (Origin{}) {
+		return p.Key + ": " + p.Message
+	}
 	if p.Key == "" {
 		return p.Origin.String() + ": " + p.Message
 	}

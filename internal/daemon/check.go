@@ -42,7 +42,8 @@ func Check(c config.Config) []error {
 	return out
 }
 
-// about names the key that an error is about.
+// about makes an error a problem of the configuration, of which the key is known, and whoever
+// read it knows the place.
 func about(key string, err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
@@ -51,5 +52,5 @@ func about(key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", key, err)
+	return &config.Problem{Key: key, Message: err.Error()}
 }

@@ -70,7 +70,7 @@ func (d *process) openAuthority(context.Context) (err error) {
 	if d.config.Upstream.CAFile != "" {
 		more, err := os.ReadFile(d.config.Upstream.CAFile)
 		if err != nil {
-			return fmt.Errorf("upstream.ca_file: %w", err)
+			return about("upstream.ca_file", err)
 		}
 		system = append(append(system, '\n'), more...)
 	}
@@ -127,7 +127,7 @@ func (d *process) openEcosystems() error {
 		delete(hosts, d.profiles[len(d.profiles)-1].Name)
 	}
 	for name := range hosts {
-		return fmt.Errorf("hosts: there is no ecosystem %q; it is one of %s", name, strings.Join(slices.Sorted(slices.Values(d.names())), ", "))
+		return about("hosts", fmt.Errorf("there is no ecosystem %q; it is one of %s", name, strings.Join(slices.Sorted(slices.Values(d.names())), ", ")))
 	}
 	return nil
 }
@@ -260,7 +260,7 @@ func (d *process) client() (*upstream.Client, error) {
 	for _, s := range c.Mirrors {
 		m, err := upstream.ParseMirror(s)
 		if err != nil {
-			return nil, fmt.Errorf("upstream.mirrors: %w", err)
+			return nil, about("upstream.mirrors", err)
 		}
 		mirrors, local = append(mirrors, m), append(local, m.Host())
 	}
