@@ -21,7 +21,7 @@ func (s stock) Purge(ctx context.Context, r control.PurgeRequest, report func(co
 	if strings.TrimSpace(r.Match) == "" && !r.All {
 		return control.Removed{}, errors.New("purge needs a pattern, or --all")
 	}
-	entries, err := s.d.index.List(ctx, index.Query{Match: r.Match})
+	entries, err := s.matching(ctx, r.Match, 0)
 	if err != nil {
 		return control.Removed{}, err
 	}

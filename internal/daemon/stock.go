@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"regexp"
+	"strings"
 	"time"
 
 	"sutler/internal/blob"
 	"sutler/internal/control"
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/oci"
+	"sutler/internal/ecosystem/pypi"
 	"sutler/internal/index"
 )
 
@@ -17,7 +21,7 @@ type stock struct{ d *process }
 
 // Items implements control.Stock.
 func (s stock) Items(ctx context.Context, match string, limit int) ([]control.Item, error) {
-	entries, err := s.d.index.List(ctx, index.Query{Match: match, Limit: limit})
+	entries, err := s.matching(ctx, match, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -26,6 +30,59 @@ func (s stock) Items(ctx context.Context, match string, limit int) ([]control.It
 		items = append(items, s.item(ctx, en))
 	}
 	return items, nil
+}
+
+// matching returns the entries that a pattern means: those that have it in their URL or
+// package or, if there are none, those that have it as it is stored.
+func (s stock) matching(ctx context.Context, match string, limit int) ([]index.Entry, error) {
+	entries, err := s.d.index.List(ctx, index.Query{Match: match, Limit: limit})
+	for _, other := range s.spellings(match) {
+		if err != nil || len(entries) > 0 {
+			break
+		}
+		other.Limit = limit
+		entries, err = s.d.index.List(ctx, other)
+	}
+	return entries, err
+}
+
+// pythonic is what may stand in names of Python packages where they are stored with a hyphen.
+var pythonic = regexp.MustCompile(`[-_.]+`)
+
+// spellings returns how what clients are told may be stored, the nearest first: a URL with
+// another scheme, or as an ecosystem writes it; an image; a package and its version; a
+// Python package by any of its names.
+func (s stock) spellings(match string) []index.Query {
+	_, bare, found := strings.Cut(match, "://")
+	if !found {
+		bare = match
+	}
+	if bare == "" {
+		return nil
+	}
+	out := []index.Query{{Match: bare}}
+	name, host := bare, ""
+	if h, rest, path := strings.Cut(bare, "/"); path && strings.ContainsAny(h, ".:") {
+		name, host = rest, h
+		for _, key := range s.keys("https://" + bare) {
+			of, rest, _ := strings.Cut(key, " ")
+			_, rest, _ = strings.Cut(rest, "://")
+			rest, _, _ = strings.Cut(rest, " ")
+			out = append(out, index.Query{Ecosystem: of, Match: rest})
+		}
+	}
+	base := strings.LastIndexByte(name, '/') + 1
+	version := ""
+	if i := strings.IndexAny(name[base:], "@:"); i > 0 {
+		name, version = name[:base+i], name[base+i+1:]
+		out = append(out, index.Query{Match: "/" + name[base:] + "-" + version})
+		version = "manifests/" + version
+	}
+	if name != "" && (host != "" || version != "") {
+		// The host is often another than the name of the registry, so it does not count.
+		out = append(out, index.Query{Ecosystem: oci.Name, Match: "/" + name + "/" + version})
+	}
+	return append(out, index.Query{Ecosystem: pypi.Name, Match: pythonic.ReplaceAllString(match, "-")})
 }
 
 // item describes an entry.
