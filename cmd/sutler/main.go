@@ -27,5 +27,6 @@ func run() int {
 		},
 		Names: daemon.DescribeNames,
 		Check: daemon.Check,
+		Shelf: daemon.Shelf,
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -41,6 +42,10 @@ type Program struct {
 
 	// Names says how a configuration has names answered.
 	Names func(config.Config) (control.Names, error)
+
+	// Shelf opens what a daemon stored, to be listed while none runs; the error is
+	// fs.ErrNotExist where nothing was stored. If nil, nothing is listed then.
+	Shelf func(context.Context, config.Config) (answers http.Handler, stop func() error, err error)
 
 	// Check returns what the daemon would refuse in a configuration that reads well. If nil,
 	// nothing more is checked.
@@ -217,6 +222,31 @@ func (a *app) client() (*control.Client, error) {
 		}
 	}
 	return control.NewClient(l.Socket), nil
+}
+
+// reading calls do with a client of the daemon or, if none runs, of what it stored.
+func (a *app) reading(ctx context.Context, do func(*control.Client) error) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	_, down := client.Status(ctx)
+	if !errors.Is(down, control.ErrNotRunning) || a.Shelf == nil {
+		return do(client)
+	}
+	l, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	answers, stop, err := a.Shelf(ctx, l.Config)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return down
+	case err != nil:
+		return fmt.Errorf("%w; what it stored cannot be read: %w", down, err)
+	}
+	a.say("sutler: not running; this is what it stored")
+	return errors.Join(do(control.NewLocal(answers)), stop())
 }
 
 // print writes a result: as JSON if that was asked for, else as text writes it.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -15,28 +16,28 @@ func (a *app) du() *cobra.Command {
 		Short: "say how much is stored, by ecosystem and kind",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			usage, err := client.Usage(c.Context())
-			if err != nil {
-				return err
-			}
-			s, err := client.Status(c.Context())
-			if err != nil {
-				return err
-			}
-			if usage == nil {
-				usage = []control.Usage{}
-			}
-			v := struct {
-				Usage []control.Usage `json:"usage"`
-				Store control.Store   `json:"store"`
-			}{usage, s.Store}
-			return a.print(v, func(w io.Writer) error { return writeUsage(w, usage, s.Store) })
+			return a.reading(c.Context(), func(client *control.Client) error { return a.usage(c.Context(), client) })
 		},
 	}
+}
+
+func (a *app) usage(ctx context.Context, client *control.Client) error {
+	usage, err := client.Usage(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if usage == nil {
+		usage = []control.Usage{}
+	}
+	v := struct {
+		Usage []control.Usage `json:"usage"`
+		Store control.Store   `json:"store"`
+	}{usage, s.Store}
+	return a.print(v, func(w io.Writer) error { return writeUsage(w, usage, s.Store) })
 }
 
 func writeUsage(w io.Writer, usage []control.Usage, s control.Store) error {

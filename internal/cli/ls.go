@@ -17,22 +17,20 @@ func (a *app) ls() *cobra.Command {
 		Short: "list what is stored, or what of it has PATTERN in its URL or package name",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
 			match := ""
 			if len(args) > 0 {
 				match = args[0]
 			}
-			items, err := client.Items(c.Context(), match, limit)
-			if err != nil {
-				return err
-			}
-			if items == nil {
-				items = []control.Item{}
-			}
-			return a.print(items, func(w io.Writer) error { return writeItems(w, items) })
+			return a.reading(c.Context(), func(client *control.Client) error {
+				items, err := client.Items(c.Context(), match, limit)
+				if err != nil {
+					return err
+				}
+				if items == nil {
+					items = []control.Item{}
+				}
+				return a.print(items, func(w io.Writer) error { return writeItems(w, items) })
+			})
 		},
 	}
 	c.Flags().IntVar(&limit, "limit", 0, "at most that many; 0 for all")

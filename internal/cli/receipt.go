@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,18 +26,16 @@ func (a *app) receiptList() *cobra.Command {
 		Short: "list builds, newest first",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			all, err := client.Builds(c.Context(), limit)
-			if err != nil {
-				return err
-			}
-			if all == nil {
-				all = []receipt.Summary{} // JSON: a list, not null
-			}
-			return a.print(all, func(w io.Writer) error { return writeBuilds(w, all) })
+			return a.reading(c.Context(), func(client *control.Client) error {
+				all, err := client.Builds(c.Context(), limit)
+				if err != nil {
+					return err
+				}
+				if all == nil {
+					all = []receipt.Summary{} // JSON: a list, not null
+				}
+				return a.print(all, func(w io.Writer) error { return writeBuilds(w, all) })
+			})
 		},
 	}
 	c.Flags().IntVar(&limit, "limit", 20, "at most that many; 0 for all")
@@ -86,25 +85,25 @@ TRUST    signed      a signature covers it
 			if len(args) > 0 {
 				id = args[0]
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			r, err := client.Receipt(c.Context(), id)
-			switch {
-			case errors.Is(err, control.ErrNotFound) && id == receipt.Last:
-				return hint(errors.New("there is no receipt yet"), "sutler build and sutler exec leave one each")
-			case errors.Is(err, control.ErrNotFound):
-				return hint(fmt.Errorf("there is no receipt %q", id), "sutler receipt ls lists them")
-			case err != nil:
-				return err
-			}
-			if r.Lines == nil {
-				r.Lines = []receipt.Line{}
-			}
-			return a.print(r, func(w io.Writer) error { return writeReceipt(w, r) })
+			return a.reading(c.Context(), func(client *control.Client) error { return a.showReceipt(c.Context(), client, id) })
 		},
 	}
+}
+
+func (a *app) showReceipt(ctx context.Context, client *control.Client, id string) error {
+	r, err := client.Receipt(ctx, id)
+	switch {
+	case errors.Is(err, control.ErrNotFound) && id == receipt.Last:
+		return hint(errors.New("there is no receipt yet"), "sutler build and sutler exec leave one each")
+	case errors.Is(err, control.ErrNotFound):
+		return hint(fmt.Errorf("there is no receipt %q", id), "sutler receipt ls lists them")
+	case err != nil:
+		return err
+	}
+	if r.Lines == nil {
+		r.Lines = []receipt.Line{}
+	}
+	return a.print(r, func(w io.Writer) error { return writeReceipt(w, r) })
 }
 
 func writeReceipt(w io.Writer, r control.Receipt) error {
