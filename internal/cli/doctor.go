@@ -30,7 +30,8 @@ func (a *app) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "test the whole path, from inside real containers too, and suggest fixes",
 		Long: `Examines daemon, engine, networks and origins, the networks from inside a container on
-each. docs/doctor.md lists every check. It ends with 1 if something is broken.`,
+each, and the builders from inside a step. docs/doctor.md lists every check. It ends with 1
+if something is broken.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.examine(c.Context(), fix, bundle) },
 	}

@@ -85,22 +85,7 @@ func newWorld(t *testing.T) *world {
 		free: 100 << 30, reports: map[string]probe.Report{"": from("127.0.0.1"), "bridge": from("172.17.0.1"), "app": from("172.18.0.1"),
 			classic: from("172.17.0.1"), kit20: from("172.17.0.1"), ofBuildx: from("172.17.0.1")}, answers: map[string]*http.Response{},
 	}
-	w.commands = map[string]func() (string, error){
-		"docker info":            func() (string, error) { return dockerInfo, nil },
-		"docker network ls":      func() (string, error) { return "bridge\napp\nclosed\n", nil },
-		"docker network inspect": func() (string, error) { return dockerNetworks, nil },
-		"docker image inspect":   func() (string, error) { return "sha256:other", nil },
-		"docker version":         func() (string, error) { return "amd64", nil },
-		"docker load":            func() (string, error) { return "loaded", nil },
-		"docker image ls":        func() (string, error) { return "debian:12\nsutler-probe:" + probe.Owner() + "\n", nil },
-		"docker image rm":        func() (string, error) { return "", nil },
-		"docker image prune":     func() (string, error) { return "", nil },
-		"docker --version":       func() (string, error) { return "", nil },
-		"docker buildx ls":       func() (string, error) { return buildxBuilders, nil },
-		"docker buildx inspect":  func() (string, error) { return "", nil },
-		"docker buildx du":       func() (string, error) { return "", nil },
-		"nft list tables":        func() (string, error) { return "table inet filter\n", nil },
-	}
+	w.commands = programs()
 	w.status = control.Status{Version: "1.0", PID: 7, Listen: []string{"127.0.0.1:7885", "172.17.0.1:7885", "172.18.0.1:7885"},
 		Store: control.Store{Dir: "/cache", Bytes: 1 << 30}, CA: control.CA{Names: []string{"npm.example"}, NotAfter: today.AddDate(1, 0, 0), PEM: "pem"}}
 	w.answers["http://deb.example/"] = answer(200, "Date", today.Format(http.TimeFormat))
@@ -140,6 +125,26 @@ func newWorld(t *testing.T) *world {
 		Image: func() (*builder.Self, error) { return image(t) },
 	}
 	return w
+}
+
+// programs are what is installed, by the beginning of the command line.
+func programs() map[string]func() (string, error) {
+	return map[string]func() (string, error){
+		"docker info":            func() (string, error) { return dockerInfo, nil },
+		"docker network ls":      func() (string, error) { return "bridge\napp\nclosed\n", nil },
+		"docker network inspect": func() (string, error) { return dockerNetworks, nil },
+		"docker image inspect":   func() (string, error) { return "sha256:other", nil },
+		"docker version":         func() (string, error) { return "amd64", nil },
+		"docker load":            func() (string, error) { return "loaded", nil },
+		"docker image ls":        func() (string, error) { return "debian:12\nsutler-probe:" + probe.Owner() + "\n", nil },
+		"docker image rm":        func() (string, error) { return "", nil },
+		"docker image prune":     func() (string, error) { return "", nil },
+		"docker --version":       func() (string, error) { return "", nil },
+		"docker buildx ls":       func() (string, error) { return buildxBuilders, nil },
+		"docker buildx inspect":  func() (string, error) { return "", nil },
+		"docker buildx du":       func() (string, error) { return "", nil },
+		"nft list tables":        func() (string, error) { return "table inet filter\n", nil },
+	}
 }
 
 func (w *world) current() (control.Status, error) {
