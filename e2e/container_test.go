@@ -22,6 +22,7 @@ func TestBuildContainerDriver(t *testing.T) {
 	url := registryFile(t)
 	engine(t, "buildkitd") // makes the programs
 	t.Setenv("BUILDX_BUILDER", "")
+	ownContainers(t, "runc")
 	d := inEngine(t, "docker28")
 	image := t.TempDir()
 	for _, name := range []string{"buildkitd", "buildctl"} {
@@ -51,6 +52,14 @@ func TestBuildContainerDriver(t *testing.T) {
 	}
 	_, s = build("--builder", builder, "--no-cache")
 	s.allFromStore(t, 0.95)
+	cached := d.must(d.dir, nil, "docker", "buildx", "du", "--builder", builder, "--format", "{{.ID}}").out
+	all, _ := d.doctor()
+	if what := d.whatSteps(all, "buildx builder "+builder); !strings.Contains(what, "not served") {
+		t.Errorf("a plain build on it: %q", what)
+	}
+	if left := d.must(d.dir, nil, "docker", "buildx", "du", "--builder", builder, "--format", "{{.ID}}").out; len(left) != len(cached) {
+		t.Errorf("doctor leaves records:\n%s\nbefore:\n%s", left, cached)
+	}
 	d.must(d.dir, nil, "docker", "buildx", "use", builder)
 	defer d.must(d.dir, nil, "docker", "buildx", "use", "default")
 	if r, _ := build("--engine", "buildx"); strings.Count(r.err, "CACHED") < 3 {
