@@ -24,11 +24,12 @@ var layers = map[string]string{
 	"pgp":         "ecosystem",
 	"unpack":      "ecosystem",
 	"urlpath":     "",
-	"ecosystem/*": "digest ecosystem ecosystem/jsondoc ecosystem/site pgp unpack urlpath",
-	// what several small ecosystems share
+	"ecosystem/*": "digest ecosystem ecosystem/jsondoc ecosystem/site ecosystem/textdoc pgp unpack urlpath",
+	// what several ecosystems share
 	"ecosystem/jsondoc": "ecosystem",
-	"ecosystem/site":    "ecosystem",
-	"ecosystem/apk":     "digest ecosystem adb",
+	"ecosystem/textdoc": "ecosystem",
+	"ecosystem/site":    "ecosystem urlpath",
+	"ecosystem/apk":     "digest ecosystem adb urlpath",
 	// the only one that names the ecosystems
 	"ecosystem/all": "ecosystem ecosystem/*",
 	"blob":          "digest",

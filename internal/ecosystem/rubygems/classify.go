@@ -2,10 +2,10 @@ package rubygems
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/site"
 )
 
 // clientName is part of the User-Agent of the gem command, in all versions.
@@ -22,99 +22,60 @@ var errLegacy = fmt.Errorf("%w: this index states no checksums; rubygems.legacy 
 // an index is passed through. Of servers that are not known nothing is recognised: gems
 // could be, but not the info files that vouch for them.
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
-	none := ecosystem.Resource{}
-	if r.URL == nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
-		return none, ecosystem.ErrUnknown
+	t, err := e.servers.Locate(r.URL)
+	switch {
+	case err != nil:
+		return ecosystem.Resource{}, err
+	case !t.Known:
+		return ecosystem.Resource{}, ecosystem.ErrUnknown
+	case isLegacy(t.Path) && !e.legacy:
+		return ecosystem.Resource{}, errLegacy
 	}
-	at, rest, known := e.server(r.URL)
-	if !known {
-		return none, ecosystem.ErrUnknown
+	if err := t.Download(r); err != nil {
+		return ecosystem.Resource{}, err
 	}
-	segments, ok := decode(rest)
-	if !ok {
-		return none, ecosystem.ErrRefused
+	switch {
+	case t.Folder:
+		return ecosystem.Resource{}, ecosystem.ErrBypass
+	case len(t.Path) == 0:
+		return e.root(r, t.Base)
 	}
-	switch r.Method {
-	case "GET", "HEAD":
-	case "PUT", "POST", "DELETE", "PATCH":
-		return none, ecosystem.ErrBypass
-	default:
-		return none, ecosystem.ErrRefused
-	}
-	if isLegacy(segments) {
-		switch {
-		case !e.legacy:
-			return none, errLegacy
-		case segments[0] == "api":
-			return none, ecosystem.ErrBypass
-		}
-	}
-	if r.URL.User != nil || r.URL.RawQuery != "" || r.URL.ForceQuery {
-		return none, ecosystem.ErrBypass
-	}
-	if len(segments) == 0 {
-		return e.root(r, at)
-	}
-	return e.describe(at, segments)
-}
-
-// server returns the URL of the server that a URL is of, with a slash at its end, and the
-// path below, which is escaped.
-func (e *Ecosystem) server(u *url.URL) (at, rest string, known bool) {
-	path := u.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	longest := ""
-	for _, s := range e.servers {
-		if !s.on(u) || len(s.path) <= len(longest) {
-			continue
-		}
-		if below, ok := strings.CutPrefix(path, s.path); ok {
-			longest, rest = s.path, below
-		}
-	}
-	return u.Scheme + "://" + canonicalHost(u) + longest, rest, longest != ""
-}
-
-// on reports whether the server is on the host of u.
-func (s server) on(u *url.URL) bool {
-	return strings.EqualFold(s.host, u.Hostname()) || strings.EqualFold(s.host, u.Host)
+	return e.describe(t.Base, t.Path)
 }
 
 // root classifies the address of the server itself.
-func (e *Ecosystem) root(r ecosystem.Request, at string) (ecosystem.Resource, error) {
+func (e *Ecosystem) root(r ecosystem.Request, base string) (ecosystem.Resource, error) {
 	if e.legacy || !strings.Contains(r.Client, clientName) {
 		return ecosystem.Resource{}, ecosystem.ErrBypass
 	}
 	return ecosystem.Resource{
-		Ecosystem: Name, URL: at, Kind: ecosystem.Document, Literal: []byte(greeting), FormType: "text/plain",
+		Ecosystem: Name, URL: base + "/", Kind: ecosystem.Document, Literal: []byte(greeting), FormType: "text/plain",
 	}, nil
 }
 
 // describe classifies what lies under a server.
-func (e *Ecosystem) describe(at string, segments []string) (ecosystem.Resource, error) {
-	last := segments[len(segments)-1]
+func (e *Ecosystem) describe(base string, path []string) (ecosystem.Resource, error) {
+	last := path[len(path)-1]
 	switch {
-	case len(segments) == 1 && (last == "versions" || last == "names"):
-		res := document(at+last, "", "")
+	case len(path) == 1 && (last == "versions" || last == "names"):
+		res := document(base+"/"+last, "", "")
 		res.Floor = listFloor
 		return indexed(res), nil
-	case len(segments) == 2 && segments[0] == "info" && validName(last):
-		return info(at, last), nil
-	case len(segments) == 2 && segments[0] == "gems":
+	case len(path) == 2 && path[0] == "info" && validName(last):
+		return info(base, last), nil
+	case len(path) == 2 && path[0] == "gems":
 		if stem, ok := strings.CutSuffix(last, ".gem"); ok && validName(stem) {
-			return e.gem(at, stem)
+			return e.gem(base, stem)
 		}
-	case len(segments) == 3 && segments[0] == "quick" && segments[1] == marshal:
+	case len(path) == 3 && path[0] == "quick" && path[1] == marshal:
 		stem, ok := strings.CutSuffix(last, ".gemspec.rz")
 		if names := cutGem(stem); ok && validName(stem) && len(names) > 0 {
-			res := document(at+"quick/"+marshal+"/"+last, names[0].name, names[0].version)
+			res := document(site.Join(base, path...), names[0].name, names[0].version)
 			res.Sealed, res.Floor = true, specFloor
 			return res, nil
 		}
-	case isLegacy(segments):
-		res := document(at+last, "", "")
+	case len(path) == 1 && isLegacy(path):
+		res := document(base+"/"+last, "", "")
 		res.Sealed, res.Floor = true, listFloor
 		return res, nil
 	}
@@ -136,25 +97,25 @@ func indexed(res ecosystem.Resource) ecosystem.Resource {
 }
 
 // info returns the resource that lists the versions of a gem.
-func info(at, name string) ecosystem.Resource {
-	res := document(at+"info/"+name, name, "")
+func info(base, name string) ecosystem.Resource {
+	res := document(base+"/info/"+name, name, "")
 	res.Floor = infoFloor
 	return indexed(res)
 }
 
 // gem returns the resource for what precedes .gem in a file name. The public site's gems
 // are listed by the host of its index, which clients ask, and by itself.
-func (e *Ecosystem) gem(at, stem string) (ecosystem.Resource, error) {
+func (e *Ecosystem) gem(base, stem string) (ecosystem.Resource, error) {
 	names := cutGem(stem)
 	if len(names) == 0 {
 		return ecosystem.Resource{}, ecosystem.ErrBypass
 	}
-	indexes := []string{at}
-	if scheme, ok := strings.CutSuffix(at, "://"+publicSite+"/"); ok {
-		indexes = []string{scheme + "://" + publicIndex + "/", at}
+	indexes := []string{base}
+	if scheme, ok := strings.CutSuffix(base, publicSite); ok && strings.HasSuffix(scheme, "://") {
+		indexes = []string{scheme + publicIndex, base}
 	}
 	res := ecosystem.Resource{
-		Ecosystem: Name, URL: at + "gems/" + stem + ".gem", Kind: ecosystem.Artifact, Package: names[0].name, Version: names[0].version,
+		Ecosystem: Name, URL: base + "/gems/" + stem + ".gem", Kind: ecosystem.Artifact, Package: names[0].name, Version: names[0].version,
 	}
 	for _, n := range names {
 		for _, index := range indexes {
@@ -165,8 +126,8 @@ func (e *Ecosystem) gem(at, stem string) (ecosystem.Resource, error) {
 }
 
 // isLegacy reports whether a path is of the index without checksums.
-func isLegacy(segments []string) bool {
-	switch strings.Join(segments, "/") {
+func isLegacy(path []string) bool {
+	switch strings.Join(path, "/") {
 	case "specs.4.8", "latest_specs.4.8", "prerelease_specs.4.8", "specs.4.8.gz", "latest_specs.4.8.gz", "prerelease_specs.4.8.gz",
 		"api/v1/dependencies", "api/v1/dependencies.json":
 		return true

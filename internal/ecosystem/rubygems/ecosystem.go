@@ -1,11 +1,10 @@
 package rubygems
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/site"
 )
 
 // Name is the name of the ecosystem in keys, metrics and receipts.
@@ -36,40 +35,23 @@ type Options struct {
 
 // An Ecosystem translates the protocol of gem servers. Create it with New.
 type Ecosystem struct {
-	servers []server
+	servers site.List
 	legacy  bool
 }
-
-// A server is a host and the path, with a slash at both ends, under which a server lies.
-type server struct{ host, path string }
 
 var _ ecosystem.Ecosystem = (*Ecosystem)(nil)
 
 // New returns the ecosystem for the public server and those of o.
 func New(o Options) *Ecosystem {
-	e := &Ecosystem{legacy: o.Legacy, servers: []server{{publicSite, "/"}, {publicIndex, "/"}}}
-	for _, h := range o.Hosts {
-		host, path, _ := strings.Cut(h, "/")
-		if path = strings.Trim(path, "/"); path != "" {
-			path += "/"
-		}
-		e.servers = append(e.servers, server{strings.ToLower(host), "/" + path})
-	}
-	return e
+	return &Ecosystem{legacy: o.Legacy, servers: site.New(append([]string{publicSite, publicIndex}, o.Hosts...)...)}
 }
 
 // Profile returns the facts that never change.
 func (e *Ecosystem) Profile() ecosystem.Profile {
-	var hosts []string
-	for _, s := range e.servers {
-		if host, _, _ := strings.Cut(s.host, ":"); !slices.Contains(hosts, host) {
-			hosts = append(hosts, host)
-		}
-	}
 	return ecosystem.Profile{
 		Name:  Name,
 		Title: "RubyGems (Bundler, gem)",
-		Hosts: hosts,
+		Hosts: e.servers.Hosts(),
 		Mounts: []ecosystem.Mount{
 			{Path: "/gems/-/{host}/", Origin: "https://{host}/"}, // no server has a folder of that name
 			{Path: "/gems/", Origin: "https://" + publicSite + "/"},

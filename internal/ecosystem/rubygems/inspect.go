@@ -3,8 +3,8 @@ package rubygems
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
+	"strings"
 
 	"sutler/internal/ecosystem"
 )
@@ -53,14 +53,10 @@ func readable(doc ecosystem.Body) error {
 // claimed returns the URLs of a release that name the info file as their voucher: on its own
 // server, and for the host of the public index on the public site.
 func (e *Ecosystem) claimed(res ecosystem.Resource, r release) []string {
-	u, err := url.Parse(res.URL)
-	if err != nil {
-		return nil
-	}
-	at, _, _ := e.server(u)
-	servers := []string{at}
-	if u.Host == publicIndex {
-		servers = append(servers, u.Scheme+"://"+publicSite+"/")
+	base := strings.TrimSuffix(res.URL, "/info/"+res.Package)
+	servers := []string{base}
+	if scheme, ok := strings.CutSuffix(base, "://"+publicIndex); ok {
+		servers = append(servers, scheme+"://"+publicSite)
 	}
 	var out []string
 	for _, s := range servers {

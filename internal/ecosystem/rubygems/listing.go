@@ -1,23 +1,17 @@
 package rubygems
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/textdoc"
 )
 
-// Limits. The public list has about 25 MB; a gem with very many versions has the longest
-// line in it.
-const (
-	maxDocument = 1 << 30
-	maxLine     = 4 << 20
-)
+// maxDocument is the size in bytes that no list exceeds. The public one has about 25 MB.
+const maxDocument = 1 << 30
 
 // headerEnd separates what precedes the lines of a part of the compact index. There may be
 // no header.
@@ -30,33 +24,6 @@ type release struct {
 	created  time.Time // zero if not stated
 }
 
-// lines calls line for each line of a document, with its newline.
-func lines(doc ecosystem.Body, line func([]byte) error) error {
-	if doc.Size > maxDocument {
-		return invalid("%d bytes", doc.Size)
-	}
-	s := bufio.NewScanner(doc.Reader())
-	s.Buffer(nil, maxLine)
-	s.Split(func(data []byte, end bool) (int, []byte, error) {
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			return i + 1, data[:i+1], nil
-		}
-		if end && len(data) > 0 {
-			return len(data), data, nil
-		}
-		return 0, nil, nil
-	})
-	for s.Scan() {
-		if err := line(s.Bytes()); err != nil {
-			return err
-		}
-	}
-	if errors.Is(s.Err(), bufio.ErrTooLong) {
-		return invalid("a line has more than %d bytes", maxLine)
-	}
-	return s.Err()
-}
-
 // invalid returns an error that wraps ecosystem.ErrInvalid.
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ecosystem.ErrInvalid, fmt.Sprintf(format, args...))
@@ -65,7 +32,7 @@ func invalid(format string, args ...any) error {
 // entries calls entry for each line after the header, without its newline.
 func entries(doc ecosystem.Body, entry func(line string) error) error {
 	number, header := 0, false
-	err := lines(doc, func(b []byte) error {
+	err := textdoc.Lines(doc, maxDocument, func(b []byte) error {
 		line := strings.TrimSuffix(string(b), "\n")
 		number++
 		switch {

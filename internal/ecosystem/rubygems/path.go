@@ -1,7 +1,6 @@
 package rubygems
 
 import (
-	"net/url"
 	"regexp"
 	"strings"
 )
@@ -56,35 +55,4 @@ func validName(s string) bool {
 		}
 	}
 	return true
-}
-
-// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
-}
-
-// decode splits an escaped path into its decoded segments. It returns false for paths that
-// servers read in different ways.
-func decode(escaped string) ([]string, bool) {
-	if escaped == "" {
-		return nil, true
-	}
-	parts := strings.Split(escaped, "/")
-	for i, part := range parts {
-		s, err := url.PathUnescape(part)
-		if err != nil || s == "" && i < len(parts)-1 || s == "." || s == ".." || strings.ContainsAny(s, `/\%`) {
-			return nil, false
-		}
-		for j := range len(s) {
-			if s[j] < 0x20 || s[j] == 0x7f {
-				return nil, false
-			}
-		}
-		parts[i] = s
-	}
-	return parts, true
 }

@@ -1,11 +1,12 @@
 package rubygems
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/jsondoc"
+	"sutler/internal/ecosystem/textdoc"
 )
 
 // View copies the document, without the lines of versions that v.Show refuses if it is an
@@ -13,18 +14,10 @@ import (
 // and clients that do not find a version in the info file do without it.
 func (e *Ecosystem) View(w io.Writer, doc ecosystem.Body, v ecosystem.View) error {
 	if v.Show == nil || doc.Resource.Package == "" || doc.Resource.Sealed {
-		_, err := io.Copy(w, doc.Reader())
-		return err
+		return jsondoc.Copy(w, doc)
 	}
-	err := lines(doc, func(line []byte) error {
-		if r, err := readRelease(strings.TrimSuffix(string(line), "\n")); err == nil && !v.Show(r.version, r.created) {
-			return nil
-		}
-		_, err := w.Write(line)
-		return err
+	return textdoc.Filter(w, doc, maxDocument, func(line []byte) bool {
+		r, err := readRelease(strings.TrimSuffix(string(line), "\n"))
+		return err != nil || v.Show(r.version, r.created)
 	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", doc.Resource.URL, err)
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // maxPath is the longest path accepted, in bytes.
@@ -51,43 +52,68 @@ func (l List) Hosts() []string {
 	return out
 }
 
-// A Target is a GET or HEAD of a path without a query.
+// A Target is where a path leads.
 type Target struct {
 	Known  bool   // lies under a registry of the list
 	Origin string // "https://host", canonical
 	Base   string // URL of the registry, or the origin if it is not known; no slash at its end
 	// Path are the decoded segments below Base, all of them printable and none a step;
-	// empty if Base itself is asked for. A slash at the end of the path is not kept.
+	// empty if Base itself is asked for.
 	Path []string
+	// Folder says that a slash ends the path, which URL does not keep.
+	Folder bool
 }
 
 // Read takes a request apart. What is no download is ErrBypass at a registry of the list,
 // or ErrRefused if it cannot be one; anywhere else it is ErrUnknown.
 func (l List) Read(r ecosystem.Request) (Target, error) {
-	if r.URL == nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
-		return Target{}, ecosystem.ErrUnknown
+	t, err := l.Locate(r.URL)
+	if err == nil {
+		err = t.Download(r)
 	}
-	segments, ok := split(r.URL.EscapedPath())
+	if err != nil {
+		return Target{}, err
+	}
+	return t, nil
+}
+
+// Locate takes a URL apart, whatever is to be done with it. Its query is passed over. A
+// path that servers may read in two ways is ErrRefused on the hosts of the list, and
+// ErrUnknown elsewhere.
+func (l List) Locate(u *url.URL) (Target, error) {
+	origin, ok := urlpath.Origin(u)
 	if !ok {
-		if l.owns(r.URL) {
-			return Target{}, ecosystem.ErrRefused
-		}
 		return Target{}, ecosystem.ErrUnknown
 	}
-	t := l.locate(r.URL, segments)
+	escaped := u.EscapedPath()
+	segments, ok := split(escaped)
+	switch {
+	case !ok && l.Owns(u):
+		return Target{}, ecosystem.ErrRefused
+	case !ok:
+		return Target{}, ecosystem.ErrUnknown
+	}
+	t := l.locate(u, segments)
+	t.Origin, t.Folder = origin, len(t.Path) > 0 && strings.HasSuffix(escaped, "/")
+	t.Base = Join(origin, segments[:len(segments)-len(t.Path)]...)
+	return t, nil
+}
+
+// Download returns nil if r is a GET or HEAD without a query, or the error that Read returns.
+func (t Target) Download(r ecosystem.Request) error {
 	switch r.Method {
 	case "GET", "HEAD":
-		if r.URL.User != nil || r.URL.RawQuery != "" {
-			return Target{}, t.None()
+		if r.URL.User != nil || r.URL.RawQuery != "" || r.URL.ForceQuery {
+			return t.None()
 		}
-		return t, nil
+		return nil
 	case "PUT", "POST", "DELETE", "PATCH":
-		return Target{}, t.None()
+		return t.None()
 	}
 	if t.Known {
-		return Target{}, ecosystem.ErrRefused
+		return ecosystem.ErrRefused
 	}
-	return Target{}, ecosystem.ErrUnknown
+	return ecosystem.ErrUnknown
 }
 
 // None is the error for a target that is no resource of the ecosystem.
@@ -133,8 +159,8 @@ func Plain(s string) bool {
 	return true
 }
 
-// owns reports whether a host of the list is asked.
-func (l List) owns(u *url.URL) bool {
+// Owns reports whether a URL is on a host of the list.
+func (l List) Owns(u *url.URL) bool {
 	return slices.ContainsFunc(l, func(r registry) bool { return r.is(u) })
 }
 
@@ -145,25 +171,14 @@ func (r registry) is(u *url.URL) bool {
 
 // locate finds the registry with the longest path that holds the segments.
 func (l List) locate(u *url.URL, segments []string) Target {
-	t := Target{Origin: u.Scheme + "://" + canonicalHost(u), Path: segments}
-	depth := 0
+	t := Target{Path: segments}
 	for _, r := range l {
 		n := len(r.path)
-		if r.is(u) && n <= len(segments) && slices.Equal(r.path, segments[:n]) && n >= depth {
-			t.Known, depth = true, n
+		if r.is(u) && n <= len(segments) && slices.Equal(r.path, segments[:n]) && len(segments)-n <= len(t.Path) {
+			t.Known, t.Path = true, segments[n:]
 		}
 	}
-	t.Base, t.Path = Join(t.Origin, segments[:depth]...), segments[depth:]
 	return t
-}
-
-// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
 }
 
 // split decodes the segments of an escaped path.

@@ -52,6 +52,26 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestLocate checks that methods and queries do not matter, and what becomes of the last slash.
+func TestLocate(t *testing.T) {
+	l := site.New("registry.example/gems")
+	for raw, folder := range map[string]bool{
+		"https://registry.example/gems": false, "https://registry.example/gems/": false,
+		"https://registry.example/gems/x?y": false, "https://registry.example/gems/x/": true,
+	} {
+		u, err := url.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := l.Locate(u); err != nil || !got.Known || got.Folder != folder {
+			t.Errorf("Locate(%s) = %+v, %v, want a folder: %v", raw, got, err, folder)
+		}
+	}
+	if _, err := l.Locate(nil); !errors.Is(err, ecosystem.ErrUnknown) {
+		t.Errorf("Locate(nil) = %v", err)
+	}
+}
+
 func TestUp(t *testing.T) {
 	u := &url.URL{Scheme: "https", Host: "registry.example", Path: "/a/b c/d"}
 	got, err := site.New().Read(ecosystem.Request{Method: "GET", URL: u})
