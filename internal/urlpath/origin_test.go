@@ -2,6 +2,8 @@ package urlpath_test
 
 import (
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
 	"sutler/internal/urlpath"
@@ -29,5 +31,38 @@ func TestOrigin(t *testing.T) {
 	}
 	if got, ok := urlpath.Origin(nil); ok {
 		t.Errorf("Origin(nil) = %q", got)
+	}
+}
+
+func TestPlain(t *testing.T) {
+	for _, s := range []string{"", ".", "..", "a/b", `a\b`, "a%2e", "a\x00", "a\n"} {
+		if urlpath.Plain(s) {
+			t.Errorf("Plain(%q)", s)
+		}
+	}
+	if !urlpath.Plain("é+~1.0") {
+		t.Error("a name is not plain")
+	}
+}
+
+func TestSegments(t *testing.T) {
+	for escaped, want := range map[string]string{
+		"": "", "/": "", "/a/b%2B1~c": "a b+1~c", "/a/": "a /", "/a//b": "no", "/a%2fb": "no", "/%2e%2e/b": "no",
+		"/a%00": "no", "/a%252fb": "no", "/" + strings.Repeat("a", 5000): "no",
+	} {
+		segments, folder, ok := urlpath.Segments(escaped)
+		got := strings.Join(segments, " ")
+		switch {
+		case !ok:
+			got = "no"
+		case folder:
+			got = strings.TrimSpace(got + " /")
+		}
+		if got != want {
+			t.Errorf("Segments(%.40q) = %q, want %q", escaped, got, want)
+		}
+		if again, _, _ := urlpath.Segments(urlpath.Join("", segments...)); !slices.Equal(again, segments) {
+			t.Errorf("Join(%q) leads to %q", segments, again)
+		}
 	}
 }

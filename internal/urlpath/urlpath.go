@@ -1,5 +1,5 @@
-// Package urlpath puts paths of package repositories into one spelling, and refuses those
-// that servers may read in two ways.
+// Package urlpath puts origins and paths of package repositories into one spelling, and
+// refuses paths that servers may read in two ways.
 package urlpath
 
 import (

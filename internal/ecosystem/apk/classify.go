@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // indexFloor is how long an index counts as fresh whatever its origin says.
@@ -26,7 +27,8 @@ const (
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
 	u := r.URL
-	if u == nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Scheme != "http" && u.Scheme != "https" {
+	origin, ok := urlpath.Origin(u)
+	if !ok || u.User != nil || u.RawQuery != "" || u.ForceQuery {
 		return none, ecosystem.ErrUnknown
 	}
 	p, ok := canonicalPath(u.EscapedPath())
@@ -37,7 +39,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		return none, ecosystem.ErrUnknown
 	}
 	dir, name := path.Split(p)
-	l := location{origin: u.Scheme + "://" + canonicalHost(u), dir: dir}
+	l := location{origin: origin, dir: dir}
 	var res ecosystem.Resource
 	switch {
 	case isIndex(name):
@@ -67,15 +69,6 @@ func (e *Ecosystem) owns(u *url.URL) bool {
 		}
 	}
 	return false
-}
-
-// canonicalHost returns the host in lower case, without the default port.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "http" {
-		return strings.TrimSuffix(host, ":80")
-	}
-	return strings.TrimSuffix(host, ":443")
 }
 
 // A location is a folder of a repository. An index lies in the folder of an architecture,

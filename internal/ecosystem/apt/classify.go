@@ -1,7 +1,6 @@
 package apt
 
 import (
-	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -30,10 +29,10 @@ const aptClient = "Debian APT-"
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
 	u := r.URL
-	if u == nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Scheme != "http" && u.Scheme != "https" {
+	origin, ok := urlpath.Origin(u)
+	if !ok || u.User != nil || u.RawQuery != "" || u.ForceQuery {
 		return none, ecosystem.ErrUnknown
 	}
-	l := location{origin: u.Scheme + "://" + canonicalHost(u)}
 	p, ok := urlpath.Canonical(u.EscapedPath())
 	if !ok {
 		if len(u.Path) > 1 && e.owns(u) {
@@ -50,19 +49,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	case r.Method != "GET" && r.Method != "HEAD":
 		return none, ecosystem.ErrRefused
 	}
-	return l.resource(pl), nil
-}
-
-// canonicalHost returns the host in lower case, without the default port.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	switch u.Scheme {
-	case "http":
-		return strings.TrimSuffix(host, ":80")
-	case "https":
-		return strings.TrimSuffix(host, ":443")
-	}
-	return host
+	return location{origin: origin}.resource(pl), nil
 }
 
 // A location is where a path lies.

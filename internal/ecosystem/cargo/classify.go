@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // clientName is how the User-Agent of cargo starts, in all versions.
@@ -23,7 +24,8 @@ const (
 // it. The rest of a known registry (searches, publishing) is passed through.
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
-	if r.URL == nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
+	origin, ok := urlpath.Origin(r.URL)
+	if !ok {
 		return none, ecosystem.ErrUnknown
 	}
 	known := e.knows(r.URL)
@@ -31,16 +33,13 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	if known {
 		other = ecosystem.ErrBypass
 	}
-	segments, ok := decode(r.URL.EscapedPath())
+	segments, folder, ok := urlpath.Segments(r.URL.EscapedPath())
 	switch {
-	case r.URL.Path == "" || r.URL.Path == "/":
-		return none, other
 	case !ok && known:
 		return none, ecosystem.ErrRefused
-	case !ok, r.URL.User != nil, r.URL.RawQuery != "", r.URL.ForceQuery:
+	case !ok, folder, len(segments) == 0, r.URL.User != nil, r.URL.RawQuery != "", r.URL.ForceQuery:
 		return none, other
 	}
-	origin := r.URL.Scheme + "://" + canonicalHost(r.URL)
 	res, ok := e.crate(r, origin, segments)
 	if !ok {
 		res, ok = e.index(r, origin, segments)

@@ -1,7 +1,6 @@
 package cargo
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -12,12 +11,12 @@ import (
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/textdoc"
 )
 
-// Limits. The longest line of the public index has about 100 kB, its longest file 30 MB.
+// Limits in bytes. The longest file of the public index has 30 MB.
 const (
 	maxConfig = 64 << 10
-	maxLine   = 4 << 20
 	maxIndex  = 256 << 20
 )
 
@@ -83,7 +82,7 @@ func readConfig(doc ecosystem.Body) (settings, error) {
 func readIndex(doc ecosystem.Body) ([]release, error) {
 	var out []release
 	seen := make(map[string]bool)
-	err := lines(doc, func(line []byte) error {
+	err := textdoc.Lines(doc, maxIndex, func(line []byte) error {
 		if len(bytes.TrimSpace(line)) == 0 {
 			return nil
 		}
@@ -101,33 +100,6 @@ func readIndex(doc ecosystem.Body) ([]release, error) {
 		return nil
 	})
 	return out, err
-}
-
-// lines calls line for each line of a document, with its newline.
-func lines(doc ecosystem.Body, line func([]byte) error) error {
-	if doc.Size > maxIndex {
-		return fmt.Errorf("%w: %d bytes", ecosystem.ErrInvalid, doc.Size)
-	}
-	s := bufio.NewScanner(doc.Reader())
-	s.Buffer(nil, maxLine)
-	s.Split(func(data []byte, end bool) (int, []byte, error) {
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			return i + 1, data[:i+1], nil
-		}
-		if end && len(data) > 0 {
-			return len(data), data, nil
-		}
-		return 0, nil, nil
-	})
-	for s.Scan() {
-		if err := line(s.Bytes()); err != nil {
-			return err
-		}
-	}
-	if errors.Is(s.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("%w: a line has more than %d bytes", ecosystem.ErrInvalid, maxLine)
-	}
-	return s.Err()
 }
 
 // readRelease reads one line.

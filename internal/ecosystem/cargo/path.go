@@ -1,51 +1,16 @@
 package cargo
 
 import (
-	"net/url"
 	"strings"
+
+	"sutler/internal/urlpath"
 )
 
 // maxName is the longest name of a crate accepted; the public registry allows 64 bytes.
 const maxName = 128
 
-// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
-}
-
-// decode splits an escaped path into its decoded segments. It returns false for paths that
-// servers read in different ways.
-func decode(escaped string) ([]string, bool) {
-	parts := strings.Split(strings.TrimPrefix(escaped, "/"), "/")
-	for i, part := range parts {
-		s, err := url.PathUnescape(part)
-		if err != nil || s == "" || s == "." || s == ".." || strings.ContainsAny(s, `/\%`) {
-			return nil, false
-		}
-		for j := range len(s) {
-			if s[j] < 0x20 || s[j] == 0x7f {
-				return nil, false
-			}
-		}
-		parts[i] = s
-	}
-	return parts, true
-}
-
 // join returns the path of escaped segments, with a slash at both ends.
-func join(segments []string) string {
-	var b strings.Builder
-	b.WriteByte('/')
-	for _, s := range segments {
-		b.WriteString(url.PathEscape(s))
-		b.WriteByte('/')
-	}
-	return b.String()
-}
+func join(segments []string) string { return urlpath.Join("", segments...) + "/" }
 
 // indexPath returns where an index has the file of a crate, whose name is in lower case.
 func indexPath(name string) string { return prefix(name) + "/" + name }

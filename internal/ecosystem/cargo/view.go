@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/jsondoc"
+	"sutler/internal/ecosystem/textdoc"
 )
 
 // View writes an index file without the versions that v.Show refuses, and config.json with
@@ -16,25 +18,12 @@ func (e *Ecosystem) View(w io.Writer, doc ecosystem.Body, v ecosystem.View) erro
 	case doc.Resource.Package == "" && v.Link != nil && v.Link(doc.Resource.URL) != doc.Resource.URL:
 		return viewConfig(w, doc, v.Link)
 	case doc.Resource.Package != "" && v.Show != nil:
-		return viewIndex(w, doc, v)
+		return textdoc.Filter(w, doc, maxIndex, func(line []byte) bool {
+			r, err := readRelease(line)
+			return err != nil || v.Show(r.version, r.published)
+		})
 	}
-	_, err := io.Copy(w, doc.Reader())
-	return err
-}
-
-// viewIndex writes the lines of the versions that may be shown.
-func viewIndex(w io.Writer, doc ecosystem.Body, v ecosystem.View) error {
-	err := lines(doc, func(line []byte) error {
-		if r, err := readRelease(line); err == nil && !v.Show(r.version, r.published) {
-			return nil
-		}
-		_, err := w.Write(line)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", doc.Resource.URL, err)
-	}
-	return nil
+	return jsondoc.Copy(w, doc)
 }
 
 // viewConfig writes config.json with links mapped. cargo asks the cache then, whatever host

@@ -6,6 +6,7 @@ import (
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // client is how the User-Agent of Composer starts.
@@ -54,7 +55,7 @@ func metadata(base, vendor, file string) (ecosystem.Resource, bool) {
 	name, ok := strings.CutSuffix(file, ".json")
 	pkg := strings.TrimSuffix(name, "~dev")
 	return ecosystem.Resource{
-		Ecosystem: Name, URL: site.Join(base, "p2", vendor, file), Kind: ecosystem.Document,
+		Ecosystem: Name, URL: urlpath.Join(base, "p2", vendor, file), Kind: ecosystem.Document,
 		Package: vendor + "/" + pkg, Floor: floor,
 	}, ok && pkg != ""
 }

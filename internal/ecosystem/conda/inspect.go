@@ -13,7 +13,7 @@ import (
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/jsondoc"
-	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // The limits of repodata. The largest public one unpacks to some 400 MB.
@@ -71,10 +71,10 @@ func (p pkg) claim(base, file string) (ecosystem.Claim, bool) {
 	if err != nil {
 		d, err = digest.New(digest.MD5, p.MD5)
 	}
-	if err != nil || !site.Plain(file) {
+	if err != nil || !urlpath.Plain(file) {
 		return ecosystem.Claim{}, false
 	}
-	c := ecosystem.Claim{URL: site.Join(base, file), Digest: d, Size: -1}
+	c := ecosystem.Claim{URL: urlpath.Join(base, file), Digest: d, Size: -1}
 	if p.Size != nil && *p.Size >= 0 {
 		c.Size = *p.Size
 	}

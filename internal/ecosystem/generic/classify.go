@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // checksumFloor keeps a checksum file from being revalidated for each archive it names.
@@ -17,7 +18,8 @@ const checksumFloor = 5 * time.Minute
 // through: what they get is meant for one client, or for a short while.
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
-	if r.URL == nil || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
+	origin, ok := urlpath.Origin(r.URL)
+	if !ok {
 		return none, ecosystem.ErrUnknown
 	}
 	h, ok := e.host(strings.ToLower(r.URL.Hostname()))
@@ -39,7 +41,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	if !ok || r.URL.User != nil || isGit(path) {
 		return none, ecosystem.ErrBypass
 	}
-	return e.describe(h, r.URL.Scheme+"://"+canonicalHost(r.URL), path, query), nil
+	return e.describe(h, origin, path, query), nil
 }
 
 // describe returns the resource that a canonical URL names.
@@ -62,15 +64,6 @@ func (e *Ecosystem) describe(h host, origin, path, query string) ecosystem.Resou
 	res.Optional = true
 	res.VouchedBy = vouchers(h, file{whole: res.URL, above: origin + above, path: path})
 	return res
-}
-
-// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
 }
 
 // canonicalPath spells an escaped path in one way: unreserved characters as they are,

@@ -144,15 +144,6 @@ func (a *address) parseFile(file string) bool {
 	return ok
 }
 
-// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
-}
-
 // decode returns an escaped path decoded: !x and %21x become one. It returns false for what
 // no module path, version or name of a database has, such as steps upwards, backslashes,
 // escaped slashes and escapes of escapes.

@@ -7,13 +7,14 @@ import (
 	"golang.org/x/mod/module"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // Classify reports which resource a request asks for. On hosts that are no known proxy,
 // paths with /@v/, /@latest or /sumdb/ in the right places are recognised all the same.
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
-	if r.URL == nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
+	if _, ok := urlpath.Origin(r.URL); !ok {
 		return none, ecosystem.ErrUnknown
 	}
 	path, plain := decode(r.URL.EscapedPath())
@@ -88,7 +89,7 @@ func (e *Ecosystem) proxy(u *url.URL, path string) (best proxy, ok bool) {
 
 // locate returns what a decoded path of a URL is the address of.
 func (e *Ecosystem) locate(u *url.URL, path string) (address, bool) {
-	a := address{origin: u.Scheme + "://" + canonicalHost(u), path: path}
+	a := address{origin: u.Scheme + "://" + urlpath.Host(u), path: path}
 	p, known := e.proxy(u, path)
 	if known {
 		a.base, a.vouched = p.path, p.database

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
-	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // Classify reports which resource a request asks for. Paths of Hex can mean anything, so
@@ -16,7 +16,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	}
 	base, p := t.Base, t.Path
 	if len(p) > 2 && p[0] == "repos" { // of an organisation
-		base, p = site.Join(base, p[:2]...), p[2:]
+		base, p = urlpath.Join(base, p[:2]...), p[2:]
 	}
 	doc := ecosystem.Resource{Ecosystem: Name, URL: t.URL(), Kind: ecosystem.Document, Sealed: true, Floor: floor}
 	switch {
@@ -42,7 +42,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 // releases returns the resource that lists the releases of a package.
 func releases(base, name string) ecosystem.Resource {
 	return ecosystem.Resource{
-		Ecosystem: Name, URL: site.Join(base, "packages", name), Kind: ecosystem.Document,
+		Ecosystem: Name, URL: urlpath.Join(base, "packages", name), Kind: ecosystem.Document,
 		Package: name, Sealed: true, Floor: floor,
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
-	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // The numbers of the fields that are read.
@@ -50,10 +50,10 @@ func (e *Ecosystem) Inspect(_ context.Context, doc ecosystem.Body, _ ecosystem.S
 		}
 		sum, version := r.last(releaseOuter), string(r.last(releaseVersion))
 		file := res.Package + "-" + version + ".tar"
-		if len(sum) != sha256.Size || version == "" || !site.Plain(file) {
+		if len(sum) != sha256.Size || version == "" || !urlpath.Plain(file) {
 			continue // releases from before there were outer checksums
 		}
-		if err := emit(ecosystem.Claim{URL: site.Join(base, "tarballs", file), Digest: digest.FromSum(sum), Size: -1}); err != nil {
+		if err := emit(ecosystem.Claim{URL: urlpath.Join(base, "tarballs", file), Digest: digest.FromSum(sum), Size: -1}); err != nil {
 			return ecosystem.Evidence{}, err
 		}
 	}

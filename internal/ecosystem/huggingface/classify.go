@@ -8,6 +8,7 @@ import (
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // blobs is the query that makes a list state digests.
@@ -86,7 +87,7 @@ func cutResolve(path []string) (kind string, repo, rest []string, ok bool) {
 func revision(base, kind string, repo []string, rev string) ecosystem.Resource {
 	path := append(append([]string{"api", kind}, repo...), "revision", rev)
 	return ecosystem.Resource{
-		Ecosystem: Name, URL: site.Join(base, path...) + "?" + blobs, Kind: ecosystem.Document, Sealed: true,
+		Ecosystem: Name, URL: urlpath.Join(base, path...) + "?" + blobs, Kind: ecosystem.Document, Sealed: true,
 		Package: strings.Join(repo, "/"), Version: rev, Floor: floorOf(rev),
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/jsondoc"
-	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // A listed file is one of a revision.
@@ -68,10 +68,10 @@ func (f listed) claim(base string, folder []string) (ecosystem.Claim, bool) {
 	}
 	name := strings.Split(f.Name, "/")
 	d, err := digest.New(digest.SHA256, f.LFS.SHA256)
-	if err != nil || slices.ContainsFunc(name, func(s string) bool { return !site.Plain(s) }) {
+	if err != nil || slices.ContainsFunc(name, func(s string) bool { return !urlpath.Plain(s) }) {
 		return ecosystem.Claim{}, false
 	}
-	c := ecosystem.Claim{URL: site.Join(base, slices.Concat(folder, name)...), Digest: d, Size: -1}
+	c := ecosystem.Claim{URL: urlpath.Join(base, slices.Concat(folder, name)...), Digest: d, Size: -1}
 	if f.LFS.Size != nil && *f.LFS.Size >= 0 {
 		c.Size = *f.LFS.Size
 	}

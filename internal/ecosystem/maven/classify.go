@@ -7,6 +7,7 @@ import (
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // Classify reports which resource a request asks for. On public and configured
@@ -14,7 +15,8 @@ import (
 // paths that only such repositories have are recognised.
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
-	if r.URL == nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
+	origin, ok := urlpath.Origin(r.URL)
+	if !ok {
 		return none, ecosystem.ErrUnknown
 	}
 	steps, ok := decode(r.URL.EscapedPath())
@@ -35,7 +37,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	plain := ok && r.URL.User == nil && r.URL.RawQuery == "" && !r.URL.ForceQuery && (r.Method == "GET" || r.Method == "HEAD")
 	switch {
 	case plain && (known || p.unmistakable()):
-		return describe(canonicalOrigin(r.URL), steps, p), nil
+		return describe(origin, steps, p), nil
 	case known:
 		return none, ecosystem.ErrBypass
 	}
@@ -80,16 +82,6 @@ func (e *Ecosystem) cut(u *url.URL, steps []string) (rest []string, known bool) 
 		}
 	}
 	return rest, known
-}
-
-// canonicalOrigin returns the scheme and host in lower case, with its port unless that is
-// the scheme's own.
-func canonicalOrigin(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return "https://" + strings.TrimSuffix(host, ":443")
-	}
-	return "http://" + strings.TrimSuffix(host, ":80")
 }
 
 // describe returns the resource at a place; steps are those of its whole path.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sutler/internal/digest"
+	"sutler/internal/urlpath"
 )
 
 // metadataName is the file that lists versions, snapshots or plugins.
@@ -59,14 +60,7 @@ func odd(r rune) bool {
 }
 
 // escape writes steps as a canonical path, with a slash before each.
-func escape(steps []string) string {
-	var b strings.Builder
-	for _, s := range steps {
-		b.WriteByte('/')
-		b.WriteString(url.PathEscape(s))
-	}
-	return b.String()
-}
+func escape(steps []string) string { return urlpath.Join("", steps...) }
 
 // below cuts the path of the repository off steps. ok is false if it does not lie there.
 func (r repository) below(steps []string) (rest []string, ok bool) {

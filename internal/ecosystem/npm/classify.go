@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // maxName is the longest package name accepted; the registry allows 214 bytes.
@@ -14,10 +15,10 @@ const maxName = 256
 // from a registry is passed through. On hosts that are no known registry only tarballs and
 // scoped packuments are recognised, because a bare /name can be anything.
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
-	if r.URL == nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
+	origin, ok := urlpath.Origin(r.URL)
+	if !ok {
 		return ecosystem.Resource{}, ecosystem.ErrUnknown
 	}
-	origin := r.URL.Scheme + "://" + canonicalHost(r.URL)
 	base, path, known := e.registry(r.URL)
 	segments, ok := decode(path)
 	switch {

@@ -3,16 +3,9 @@ package npm
 import (
 	"net/url"
 	"strings"
-)
 
-// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
-}
+	"sutler/internal/urlpath"
+)
 
 // decode splits an escaped path into its decoded segments. A segment may hold one slash,
 // written %2f, if it is a scoped name; nothing else that could name another path is accepted.
@@ -24,34 +17,13 @@ func decode(escaped string) ([]string, bool) {
 	out := make([]string, 0, len(parts)+1)
 	for _, part := range parts {
 		s, err := url.PathUnescape(part)
-		if err != nil || !plain(s) {
+		scope, name, scoped := strings.Cut(s, "/")
+		if err != nil || !urlpath.Plain(scope) || scoped && (scope[0] != '@' || !urlpath.Plain(name)) {
 			return nil, false
 		}
-		scope, name, ok := strings.Cut(s, "/")
-		switch {
-		case !ok:
-			out = append(out, s)
-		case strings.HasPrefix(scope, "@") && plain(scope) && plain(name) && !strings.Contains(name, "/"):
-			out = append(out, s)
-		default:
-			return nil, false
-		}
+		out = append(out, s)
 	}
 	return out, true
-}
-
-// plain reports whether a decoded segment is no step in a path and holds nothing that
-// servers read in different ways: control characters, backslashes, another escape.
-func plain(s string) bool {
-	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, `\%`) {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // cutName takes the package name off decoded segments: one segment ("left-pad",

@@ -6,6 +6,7 @@ import (
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // container is the flat container of the public feed, and leaves its registrations that
@@ -86,7 +87,7 @@ func pkg(t site.Target) (ecosystem.Resource, bool) {
 // is the URL of the folder of registrations.
 func leaf(base, id, version string) ecosystem.Resource {
 	res := ecosystem.Resource{
-		Ecosystem: Name, URL: site.Join(base, id, version+".json"), Kind: ecosystem.Document, Package: id, Floor: listFloor,
+		Ecosystem: Name, URL: urlpath.Join(base, id, version+".json"), Kind: ecosystem.Document, Package: id, Floor: listFloor,
 	}
 	if version != "index" {
 		res.Version = version

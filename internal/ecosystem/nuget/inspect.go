@@ -12,7 +12,7 @@ import (
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/jsondoc"
-	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // An entry is what the catalog states about a version. A leaf names it, or holds it.
@@ -39,7 +39,7 @@ func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, src ecosyst
 	if err := jsondoc.Decode(doc, &l); err != nil {
 		return ecosystem.Evidence{}, err
 	}
-	base, ok := strings.CutSuffix(res.URL, site.Join("/v3/"+leaves, res.Package, res.Version+".json"))
+	base, ok := strings.CutSuffix(res.URL, urlpath.Join("/v3/"+leaves, res.Package, res.Version+".json"))
 	if !ok || len(l.Entry) == 0 {
 		return evidence, nil
 	}
@@ -52,7 +52,7 @@ func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, src ecosyst
 		return evidence, nil
 	}
 	c := ecosystem.Claim{
-		URL:    site.Join(base, container, res.Package, res.Version, res.Package+"."+res.Version+".nupkg"),
+		URL:    urlpath.Join(base, container, res.Package, res.Version, res.Package+"."+res.Version+".nupkg"),
 		Digest: d, Size: -1,
 	}
 	if stated.Size != nil && *stated.Size >= 0 {

@@ -5,6 +5,7 @@ import (
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // Classify reports which resource a request asks for. What else a known repository is asked
@@ -39,7 +40,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 // list returns the resource that lists the versions of a package.
 func list(base, name string) ecosystem.Resource {
 	return ecosystem.Resource{
-		Ecosystem: Name, URL: site.Join(base, "api", "packages", name), Kind: ecosystem.Document,
+		Ecosystem: Name, URL: urlpath.Join(base, "api", "packages", name), Kind: ecosystem.Document,
 		Package: name, Accept: mediaType, Floor: floor,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/urlpath"
 )
 
 // maxVouchers bounds how many pages are read to find out about one file.
@@ -20,11 +21,11 @@ const metadataSuffix = ".metadata"
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
 	u := r.URL
-	if u == nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	if _, ok := urlpath.Origin(u); !ok {
 		return none, ecosystem.ErrUnknown
 	}
 	public := e.public(u.Hostname())
-	segments, dir, ok := decode(u.EscapedPath())
+	segments, dir, ok := urlpath.Segments(u.EscapedPath())
 	switch {
 	case !ok && public:
 		return none, ecosystem.ErrRefused
@@ -57,7 +58,7 @@ func (e *Ecosystem) resource(u *url.URL, segments []string, dir bool) (ecosystem
 	if len(segments) == 0 {
 		return ecosystem.Resource{}, false
 	}
-	origin := u.Scheme + "://" + canonicalHost(u)
+	origin := u.Scheme + "://" + urlpath.Host(u)
 	above, last := segments[:len(segments)-1], segments[len(segments)-1]
 	switch {
 	case dir:
@@ -136,7 +137,7 @@ func (e *Ecosystem) file(u *url.URL, above []string, name string) (ecosystem.Res
 		}
 	}
 	return ecosystem.Resource{
-		Ecosystem: Name, URL: u.Scheme + "://" + canonicalHost(u) + join(above) + escapeFile(name), Kind: ecosystem.Artifact,
+		Ecosystem: Name, URL: u.Scheme + "://" + urlpath.Host(u) + join(above) + escapeFile(name), Kind: ecosystem.Artifact,
 		Package: of.project, Version: of.version, VouchedBy: pages,
 	}, len(pages) > 0
 }
@@ -156,7 +157,7 @@ func (e *Ecosystem) indexes(u *url.URL, above []string, r release, wheel bool) [
 		}
 	}
 	var out []string
-	origin := u.Scheme + "://" + canonicalHost(u)
+	origin := u.Scheme + "://" + urlpath.Host(u)
 	if n := len(above); n > 0 && normalize(above[n-1]) == r.project && e.index(u, above[:n-1]) {
 		out = append(out, origin+join(above[:n-1]))
 	} else if e.index(u, above) {

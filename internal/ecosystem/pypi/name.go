@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"sutler/internal/urlpath"
 )
 
 // maxName is the longest name of a project or file accepted; file systems allow 255 bytes.
@@ -113,46 +115,11 @@ func versionLike(s string) bool {
 	return true
 }
 
-// decode splits an escaped path into its decoded segments. dir says that it ends in a slash.
-// Nothing that servers could read in two ways is accepted.
-func decode(escaped string) (segments []string, dir, ok bool) {
-	escaped, dir = strings.CutSuffix(strings.TrimPrefix(escaped, "/"), "/")
-	if escaped == "" {
-		return nil, dir, true
-	}
-	for part := range strings.SplitSeq(escaped, "/") {
-		s, err := url.PathUnescape(part)
-		if err != nil || s == "" || s == "." || s == ".." || strings.ContainsAny(s, `/\%`) ||
-			strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-			return nil, false, false
-		}
-		segments = append(segments, s)
-	}
-	return segments, dir, true
-}
-
 // join writes decoded segments as a path that begins and ends with a slash.
-func join(segments []string) string {
-	var b strings.Builder
-	b.WriteByte('/')
-	for _, s := range segments {
-		b.WriteString(url.PathEscape(s))
-		b.WriteByte('/')
-	}
-	return b.String()
-}
+func join(segments []string) string { return urlpath.Join("", segments...) + "/" }
 
 // escapeFile writes the name of a file as a path segment. A plus, which stands in local
 // versions, is escaped: object stores take a bare one for a space.
 func escapeFile(name string) string {
 	return strings.ReplaceAll(url.PathEscape(name), "+", "%2B")
-}
-
-// canonicalHost returns the host in lower case, with its port unless that is the scheme's own.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
 }

@@ -1,7 +1,6 @@
 package rpm
 
 import (
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -35,7 +34,8 @@ const (
 func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	none := ecosystem.Resource{}
 	u := r.URL
-	if u == nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" {
+	origin, ok := urlpath.Origin(u)
+	if !ok || u.User != nil || u.Fragment != "" {
 		return none, ecosystem.ErrUnknown
 	}
 	if res, ok := mirrorList(r); ok {
@@ -51,7 +51,7 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	if u.RawQuery != "" || u.ForceQuery {
 		return none, ecosystem.ErrUnknown
 	}
-	l := location{origin: u.Scheme + "://" + canonicalHost(u)}
+	l := location{origin: origin}
 	dir, name := path.Split(p)
 	var res ecosystem.Resource
 	switch {
@@ -78,15 +78,6 @@ func method(m string) error {
 		return ecosystem.ErrRefused
 	}
 	return nil
-}
-
-// canonicalHost returns the host in lower case, without the default port.
-func canonicalHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
 }
 
 // clients are how the User-Agent fields of dnf, microdnf, yum and zypper start.

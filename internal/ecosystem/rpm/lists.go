@@ -42,11 +42,11 @@ func mirrorList(r ecosystem.Request) (ecosystem.Resource, bool) {
 	if kind == "" {
 		return ecosystem.Resource{}, false
 	}
-	res := ecosystem.Resource{Ecosystem: Name, Kind: ecosystem.Document, URL: r.URL.Scheme + "://" + canonicalHost(r.URL) + p}
+	res := ecosystem.Resource{Ecosystem: Name, Kind: ecosystem.Document, URL: r.URL.Scheme + "://" + urlpath.Host(r.URL) + p}
 	if q := query.Encode(); q != "" {
 		res.URL += "?" + q
 	}
-	if canonicalHost(r.URL) == centosList {
+	if urlpath.Host(r.URL) == centosList {
 		base, ok := vault(r.URL.Scheme, query)
 		res.FormType, res.Literal = listType, []byte(native(r.Base, base)+"\n")
 		return res, ok

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
-	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // clientName is part of the User-Agent of the gem command, in all versions.
@@ -70,7 +70,7 @@ func (e *Ecosystem) describe(base string, path []string) (ecosystem.Resource, er
 	case len(path) == 3 && path[0] == "quick" && path[1] == marshal:
 		stem, ok := strings.CutSuffix(last, ".gemspec.rz")
 		if names := cutGem(stem); ok && validName(stem) && len(names) > 0 {
-			res := document(site.Join(base, path...), names[0].name, names[0].version)
+			res := document(urlpath.Join(base, path...), names[0].name, names[0].version)
 			res.Sealed, res.Floor = true, specFloor
 			return res, nil
 		}

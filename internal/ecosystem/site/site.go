@@ -12,9 +12,6 @@ import (
 	"sutler/internal/urlpath"
 )
 
-// maxPath is the longest path accepted, in bytes.
-const maxPath = 4 << 10
-
 // A List holds the registries of an ecosystem.
 type List []registry
 
@@ -85,8 +82,7 @@ func (l List) Locate(u *url.URL) (Target, error) {
 	if !ok {
 		return Target{}, ecosystem.ErrUnknown
 	}
-	escaped := u.EscapedPath()
-	segments, ok := split(escaped)
+	segments, folder, ok := urlpath.Segments(u.EscapedPath())
 	switch {
 	case !ok && l.Owns(u):
 		return Target{}, ecosystem.ErrRefused
@@ -94,8 +90,8 @@ func (l List) Locate(u *url.URL) (Target, error) {
 		return Target{}, ecosystem.ErrUnknown
 	}
 	t := l.locate(u, segments)
-	t.Origin, t.Folder = origin, len(t.Path) > 0 && strings.HasSuffix(escaped, "/")
-	t.Base = Join(origin, segments[:len(segments)-len(t.Path)]...)
+	t.Origin, t.Folder = origin, folder && len(t.Path) > 0
+	t.Base = urlpath.Join(origin, segments[:len(segments)-len(t.Path)]...)
 	return t, nil
 }
 
@@ -130,33 +126,7 @@ func (t Target) URL() string { return t.Up(0) }
 // Up returns the URL that is n segments shorter than the target's, with the segments given
 // after it.
 func (t Target) Up(n int, more ...string) string {
-	return Join(t.Base, append(slices.Clone(t.Path[:max(0, len(t.Path)-n)]), more...)...)
-}
-
-// Join appends decoded segments to a URL that has no slash at its end.
-func Join(base string, segments ...string) string {
-	var b strings.Builder
-	b.WriteString(base)
-	for _, s := range segments {
-		b.WriteByte('/')
-		b.WriteString(url.PathEscape(s))
-	}
-	return b.String()
-}
-
-// Plain reports whether a decoded segment is no step in a path and holds nothing that
-// servers read in different ways: slashes, control characters, another escape. Names from
-// documents must be plain before they become part of a URL.
-func Plain(s string) bool {
-	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, `/\%`) {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
+	return urlpath.Join(t.Base, append(slices.Clone(t.Path[:max(0, len(t.Path)-n)]), more...)...)
 }
 
 // Owns reports whether a URL is on a host of the list.
@@ -179,24 +149,4 @@ func (l List) locate(u *url.URL, segments []string) Target {
 		}
 	}
 	return t
-}
-
-// split decodes the segments of an escaped path.
-func split(escaped string) ([]string, bool) {
-	if len(escaped) > maxPath {
-		return nil, false
-	}
-	escaped = strings.TrimSuffix(strings.TrimPrefix(escaped, "/"), "/")
-	if escaped == "" {
-		return nil, true
-	}
-	var out []string
-	for part := range strings.SplitSeq(escaped, "/") {
-		s, err := url.PathUnescape(part)
-		if err != nil || !Plain(s) {
-			return nil, false
-		}
-		out = append(out, s)
-	}
-	return out, true
 }

@@ -84,14 +84,3 @@ func TestUp(t *testing.T) {
 		}
 	}
 }
-
-func TestPlain(t *testing.T) {
-	for _, s := range []string{"", ".", "..", "a/b", `a\b`, "a%2e", "a\x00", "a\n"} {
-		if site.Plain(s) {
-			t.Errorf("Plain(%q)", s)
-		}
-	}
-	if !site.Plain("é+~1.0") {
-		t.Error("a name is not plain")
-	}
-}

@@ -7,6 +7,7 @@ import (
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // Classify reports which resource a request asks for. Names and paths of providers are
@@ -54,7 +55,7 @@ func document(url string, floor time.Duration) ecosystem.Resource {
 // download returns the resource that says where an archive lies. base is the URL of the
 // registry's providers; the segments are namespace, type, version, "download", os, arch.
 func download(base string, segments []string) ecosystem.Resource {
-	res := document(site.Join(base, segments...), releaseFloor)
+	res := document(urlpath.Join(base, segments...), releaseFloor)
 	res.Package, res.Version = segments[0]+"/"+segments[1], segments[2]
 	return res
 }

@@ -12,7 +12,7 @@ import (
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/jsondoc"
-	"sutler/internal/ecosystem/site"
+	"sutler/internal/urlpath"
 )
 
 // maxSums is the size of the largest list of digests that is read.
@@ -73,14 +73,14 @@ func (e *Ecosystem) sums(doc ecosystem.Body, emit func(ecosystem.Claim) error) e
 		if len(f) == 0 {
 			continue
 		}
-		if len(f) != 2 || !site.Plain(strings.TrimPrefix(f[1], "*")) {
+		if len(f) != 2 || !urlpath.Plain(strings.TrimPrefix(f[1], "*")) {
 			return fmt.Errorf("%w: %s: %.100q is no line of digest and name", ecosystem.ErrInvalid, doc.Resource.URL, line)
 		}
 		d, err := digest.New(digest.SHA256, f[0])
 		if err != nil {
 			return fmt.Errorf("%w: %s: %.100q is no SHA-256", ecosystem.ErrInvalid, doc.Resource.URL, f[0])
 		}
-		if err := emit(ecosystem.Claim{URL: site.Join(base, strings.TrimPrefix(f[1], "*")), Digest: d, Size: -1}); err != nil {
+		if err := emit(ecosystem.Claim{URL: urlpath.Join(base, strings.TrimPrefix(f[1], "*")), Digest: d, Size: -1}); err != nil {
 			return err
 		}
 	}
