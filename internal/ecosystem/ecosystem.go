@@ -124,7 +124,7 @@ type Resource struct {
 	// ETag replaces the engine's; it must be strong, with quotes.
 	Header []Setting
 	// Keep names fields of the origin's answer, or of a redirect on the way to it, that are
-	// stored with the body and that clients get.
+	// stored with the body and that clients get, with an origin's refusal as well.
 	Keep []string
 	// Literal is the whole answer, of media type FormType: nobody is asked, nothing stored.
 	Literal []byte
@@ -146,7 +146,7 @@ type Resource struct {
 	Optional bool
 	// Witnessed says that VouchedBy are witnesses apart from the origin (a checksum
 	// database): one that refuses to speak or cannot be asked leaves the resource unvouched,
-	// where else the request would fail.
+	// where else the request would fail. It is asked again at a later request.
 	Witnessed bool
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"sutler/internal/digest"
@@ -23,6 +24,8 @@ type vouch struct {
 	by     string // key of the document that claims, ecosystem.ByURL, byPin or ""
 	blob   digest.Digest
 	signer string
+
+	unasked bool // a witness could not be asked
 }
 
 // byPin is who claims what a name had when it was first served without a claim.
@@ -80,14 +83,19 @@ func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (
 			_, _ = e.obtain(ctx, doc, t.depth+1, t.since) // whoever waits for the flight gets its error
 		}
 	}
+	unasked := false
 	for i, doc := range res.VouchedBy {
 		v, err := e.voucher(ctx, res, doc, t)
-		last := i == len(res.VouchedBy)-1
+		// Of a file that any document of its repository may list, the voucher is a guess.
+		more := i < len(res.VouchedBy)-1 || res.Repository != "" && res.Kind == ecosystem.Artifact
 		switch {
 		case err == nil && v.by != "":
 			return v, nil
-		case err == nil, errors.Is(err, upstream.ErrNotFound), errors.Is(err, upstream.ErrForbidden) && (res.Optional || res.Witnessed || !last),
-			errors.Is(err, ecosystem.ErrInvalid) && res.Optional, errors.Is(err, upstream.ErrUnavailable) && res.Witnessed:
+		case errors.Is(err, upstream.ErrUnavailable) && res.Witnessed:
+			e.absent.Set(witnessKey(doc), negative{err: err, until: e.Now().Add(retryAfter)})
+			unasked = true
+		case err == nil, errors.Is(err, upstream.ErrNotFound), errors.Is(err, upstream.ErrForbidden) && (res.Optional || res.Witnessed || more),
+			errors.Is(err, ecosystem.ErrInvalid) && res.Optional:
 			continue // it says nothing; the next one may
 		default:
 			return vouch{}, err
@@ -95,7 +103,7 @@ func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (
 	}
 	switch {
 	case res.Repository == "":
-		return vouch{}, nil
+		return vouch{unasked: unasked}, nil
 	case named(res): // whoever else knows it need not be asked anew
 		e.awaitInspection(ctx, repositoryKey(res))
 		v, _, err := e.searchRepository(ctx, res)
@@ -104,6 +112,25 @@ func (e *Engine) vouchers(ctx context.Context, res ecosystem.Resource, t trip) (
 		return vouch{}, nil
 	}
 	return e.repositoryVouch(ctx, res, t)
+}
+
+// witnessKey names what a document comes from, for noting that it is out of reach.
+func witnessKey(doc ecosystem.Resource) string {
+	scheme, rest, _ := strings.Cut(doc.URL, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return "witness " + scheme + "://" + host
+}
+
+// unwitnessed reports whether o was stored without a word of its witnesses, who can be asked
+// now: they may have been out of reach then. What they left open is seldom asked again.
+func (e *Engine) unwitnessed(res ecosystem.Resource, o *object, now time.Time) bool {
+	if !res.Witnessed || o.entry.Voucher != "" || now.Before(o.heard) {
+		return false
+	}
+	return !slices.ContainsFunc(res.VouchedBy, func(doc ecosystem.Resource) bool {
+		n, ok := e.absent.GetIfPresent(witnessKey(doc))
+		return ok && now.Before(n.until)
+	})
 }
 
 // voucher returns what doc claims about res. A document that was stored before res was

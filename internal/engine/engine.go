@@ -188,6 +188,7 @@ type object struct {
 	bytes []byte // the whole body, if it is small and was served before
 
 	missing bool         // the blob is gone: the entry only pins its digest
+	heard   time.Time    // until then its witnesses, who had nothing to say, are not asked again
 	by      atomic.Value // digest.Digest of the voucher that it was compared with last
 	epoch   atomic.Int64 // of the repository's vouchers when it was compared last, plus one
 	md5     atomic.Value // string: of the stored body, once a field for clients needed it
@@ -228,7 +229,7 @@ func (e *Engine) fresh(res ecosystem.Resource, o *object, now time.Time) bool {
 	case named(res):
 		return true
 	case res.Kind == ecosystem.Artifact:
-		return res.Repository == "" || o.epoch.Load() == e.epoch(res).Load()+1
+		return (res.Repository == "" || o.epoch.Load() == e.epoch(res).Load()+1) && !e.unwitnessed(res, o, now)
 	case len(res.VouchedBy) > 0 && !res.Optional:
 		v, ok := e.objects.GetIfPresent(o.entry.Voucher)
 		return ok && v.entry.Blob == o.by.Load() && e.state(v).Decide(now) == freshness.Serve

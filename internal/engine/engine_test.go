@@ -509,6 +509,64 @@ func TestWitness(t *testing.T) {
 	}
 }
 
+// TestLateWitness checks that a file which was fetched while its witness could not be asked
+// is vouched for once it can, and that a witness which has nothing to say is left alone.
+func TestLateWitness(t *testing.T) {
+	b := newBench(t, map[string]string{"wit/a": "a", "wit/b": "b", "wit/c": "evil"}, policy.Rules{})
+	b.origin.failing = map[string]bool{"pack/sums": true}
+	for path, body := range map[string]string{"wit/a": "a", "wit/b": "b", "wit/c": "evil"} {
+		b.want(path, body, engine.Miss)
+	}
+	b.want("wit/a", "a", engine.Hit)
+	if n := b.origin.asked("pack/sums"); n != 3 {
+		t.Errorf("the witness was asked %d times, want once for each file: it just failed", n)
+	}
+	b.sleep(time.Minute)
+	b.want("wit/a", "a", engine.Hit)
+	if l := b.lines.last(); l.Voucher != "" {
+		t.Errorf("vouched for by %q while the witness is out of reach", l.Voucher)
+	}
+	b.origin.failing = nil
+	b.origin.set("pack/sums", "claim wit/a "+string(sum("a"))+"\nclaim wit/c "+string(sum("good"))+"\n")
+	b.start(policy.Rules{})
+	b.want("wit/a", "a", engine.Hit)
+	if l := b.lines.last(); l.Voucher != toyRoot+"pack/sums" {
+		t.Errorf("vouched for by %q, want the witness", l.Voucher)
+	}
+	if n := b.origin.asked("wit/a"); n != 1 {
+		t.Errorf("the file was fetched %d times, want once", n)
+	}
+	if got, _, err := b.get("wit/c"); !errors.Is(err, digest.ErrMismatch) {
+		t.Errorf("get = %q, %v; want a mismatch with what the witness says", got, err)
+	}
+	b.want("wit/b", "b", engine.Hit)
+	asked := b.origin.asked("pack/sums")
+	b.sleep(10 * time.Minute)
+	b.want("wit/b", "b", engine.Hit)
+	if n := b.origin.asked("pack/sums"); n != asked {
+		t.Errorf("a witness that had nothing to say was asked %d times more", n-asked)
+	}
+}
+
+// TestGuessedVoucher checks that a voucher which is only guessed may be forbidden, as
+// object stores say of what is not there: the repository may know the file all the same.
+func TestGuessedVoucher(t *testing.T) {
+	files := repository("01", "deb")
+	files["guess/a"], files["guess/b"] = "a", "evil"
+	index := "claim guess/a " + string(sum("a")) + "\nclaim guess/b " + string(sum("good")) + "\n"
+	files["index"], files["root"] = index, "signer archive\nclaim index "+string(sum(index))+"\n"
+	b := newBench(t, files, policy.Rules{})
+	b.origin.closed = map[string]bool{"pack/sums": true}
+	b.want("index", index, engine.Miss)
+	b.want("guess/a", "a", engine.Miss)
+	if l := b.lines.last(); l.Trust != "signed" {
+		t.Errorf("trust = %s, want signed", l.Trust)
+	}
+	if got, _, err := b.get("guess/b"); !errors.Is(err, digest.ErrMismatch) {
+		t.Errorf("get = %q, %v; want a mismatch", got, err)
+	}
+}
+
 // TestPartWaitsForTheCheck checks that a part of a wrong body is not completed.
 func TestPartWaitsForTheCheck(t *testing.T) {
 	b := newBench(t, map[string]string{"pack/x": "claim pack/x/-/f " + string(sum("good")) + "\n", "pack/x/-/f": strings.Repeat("evil", 100_000)}, policy.Rules{})

@@ -20,6 +20,7 @@ const (
 	absentDocument  = 10 * time.Second
 	absentArtifact  = 5 * time.Second
 	absentUntilSeen = 30 * time.Second // a root whose members cannot be had yet
+	witnessAgain    = time.Hour        // a witness that had nothing to say of a file
 )
 
 // A flight is one refresh of one resource that all requests for it share. The fields
@@ -59,7 +60,7 @@ type found struct {
 	leader  bool
 }
 
-// A negative is an origin's "not found", believed for a short time.
+// A negative is an origin's "not found", or a witness's silence, believed for a short time.
 type negative struct {
 	err   error
 	until time.Time

@@ -102,6 +102,9 @@ func (e *Engine) remember(fl *fill, en index.Entry) *object {
 	if fl.old != nil && fl.old.entry.Blob == en.Blob {
 		o.bytes = fl.old.bytes
 	}
+	if fl.res.Witnessed && !fl.vouch.unasked {
+		o.heard = e.Now().Add(witnessAgain)
+	}
 	o.by.Store(fl.vouch.blob)
 	o.epoch.Store(fl.epoch + 1)
 	e.objects.Set(en.Key, o)

@@ -238,7 +238,7 @@ func (e *Engine) body(ctx context.Context, req ecosystem.Request, a *Answer, o *
 // replaced meanwhile.
 func (e *Engine) keepBytes(o *object, b []byte) {
 	with := newObject(o.entry)
-	with.bytes = b
+	with.bytes, with.heard = b, o.heard
 	with.by.Store(o.by.Load())
 	with.epoch.Store(o.epoch.Load())
 	with.retry.Store(o.retry.Load())

@@ -34,6 +34,8 @@ import (
 //	/open/NAME     artifact nobody vouches for
 //	/held/NAME     the same, held back until it is complete
 //	/opt/NAME      artifact that /pack/sums may vouch for
+//	/wit/NAME      artifact that /pack/sums is a witness of
+//	/guess/NAME    artifact that is looked up in /pack/sums, which may not exist, and in the repository
 //	/field/NAME    document with fields for clients; its origin states its digest, or stated
 //	/ping          what the ecosystem itself answers
 //	/sum/NAME      artifact whose URL states its digest (NAME is the hex of its SHA-256)
@@ -92,6 +94,9 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		res.VouchedBy = []ecosystem.Resource{t.must("pack/sums")}
 	case "wit":
 		res.Witnessed = true
+		res.VouchedBy = []ecosystem.Resource{t.must("pack/sums")}
+	case "guess":
+		res.Repository = toyRoot
 		res.VouchedBy = []ecosystem.Resource{t.must("pack/sums")}
 	case "open":
 	default:
@@ -161,6 +166,7 @@ type origin struct {
 	files   map[string]string
 	down    bool                     // every fetch is ErrUnavailable
 	failing map[string]bool          // likewise, by path
+	closed  map[string]bool          // every fetch of the path is ErrForbidden
 	private map[string]bool          // answered with no-store
 	stated  map[string]string        // the digest that goes with the body
 	cut     map[string]int           // the body breaks after that many bytes
@@ -184,6 +190,8 @@ func (o *origin) Fetch(_ context.Context, res ecosystem.Resource, v freshness.Va
 	switch {
 	case o.down, o.failing[path]:
 		return nil, fmt.Errorf("%w: %s", upstream.ErrUnavailable, path)
+	case o.closed[path]:
+		return nil, fmt.Errorf("%w: %s", upstream.ErrForbidden, path)
 	case !ok:
 		return nil, fmt.Errorf("%w: %s", upstream.ErrNotFound, path)
 	case v.ETag != "" && v.ETag == tag(body):

@@ -145,8 +145,13 @@ func (p *Responder) fail(w http.ResponseWriter, r *http.Request, req ecosystem.R
 	if status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET, HEAD")
 	}
-	if after := retryAfter(err); after > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+	if said, ok := errors.AsType[*upstream.StatusError](err); ok {
+		if said.RetryAfter > 0 {
+			h.Set("Retry-After", strconv.FormatInt(int64((said.RetryAfter+time.Second-1)/time.Second), 10))
+		}
+		for _, f := range said.Header {
+			h.Add(f.Name, f.Value)
+		}
 	}
 	if !special {
 		refuse(w, status, text)
@@ -157,15 +162,6 @@ func (p *Responder) fail(w http.ResponseWriter, r *http.Request, req ecosystem.R
 		body = []byte("{}") // strings always encode
 	}
 	send(w, status, d.contentType, string(body)+"\n")
-}
-
-// retryAfter returns how long the origin asked to be left alone, 0 if it did not.
-func retryAfter(err error) time.Duration {
-	var said *upstream.StatusError
-	if errors.As(err, &said) {
-		return said.RetryAfter
-	}
-	return 0
 }
 
 // refuse answers with a status and one line of text.

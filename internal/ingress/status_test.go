@@ -103,6 +103,16 @@ func readable(t *testing.T, host, body string) {
 	}
 }
 
+// TestFieldsOfARefusal checks that clients get the fields of an origin's refusal that are kept.
+func TestFieldsOfARefusal(t *testing.T) {
+	err := fmt.Errorf("fetch: %w", &upstream.StatusError{Status: 404, Header: []ecosystem.Setting{{Name: "X-Error-Code", Value: "EntryNotFound"}}})
+	g := newRig(t, map[string]func(ecosystem.Request) (*engine.Answer, error){"/x": fixed(engine.Answer{}, err)}, policy.Rules{})
+	resp, _, err := do(t, serve(t, g.front("deb.example"), false), "GET", "/x")
+	if err != nil || resp.StatusCode != 404 || resp.Header.Get("X-Error-Code") != "EntryNotFound" {
+		t.Errorf("%v, %v, want 404 with X-Error-Code", resp, err)
+	}
+}
+
 func TestOneLine(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain":                    "plain",

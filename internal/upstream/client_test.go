@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -329,6 +330,22 @@ func TestRetryAfterIsShown(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("error shows a secret: %v", err)
+	}
+}
+
+// TestRefusalKeepsFields checks that a refusal tells what the resource keeps, and no more.
+func TestRefusalKeepsFields(t *testing.T) {
+	for _, status := range []int{401, 403, 404} {
+		o := origintest.New(t)
+		c := newClient(t, o)
+		o.Behave("/x", origintest.Status(status, "X-Error-Code", "EntryNotFound", "X-Other", "y"))
+		res := artifact(o.URL("/x"))
+		res.Keep = []string{"X-Error-Code"}
+		_, err := c.Fetch(t.Context(), res, freshness.Validator{})
+		se, ok := errors.AsType[*upstream.StatusError](err)
+		if want := []ecosystem.Setting{{Name: "X-Error-Code", Value: "EntryNotFound"}}; !ok || !slices.Equal(se.Header, want) {
+			t.Errorf("%d: error = %#v, want the fields %v", status, err, want)
+		}
 	}
 }
 

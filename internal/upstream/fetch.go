@@ -194,7 +194,7 @@ func (c *Client) attempt(ctx context.Context, a ask) (*http.Response, error) {
 		case http.StatusUnauthorized:
 			discardBody(resp)
 			if refused || at != a.url {
-				return nil, &StatusError{URL: Redact(at.String()), Status: resp.StatusCode}
+				return nil, &StatusError{URL: Redact(at.String()), Status: resp.StatusCode, Header: fields(kept, a.keep)}
 			}
 			if a.token, err = c.authorize(ctx, a, resp); err != nil {
 				return nil, err
@@ -203,7 +203,7 @@ func (c *Client) attempt(ctx context.Context, a ask) (*http.Response, error) {
 		default:
 			discardBody(resp)
 			wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
-			return nil, &StatusError{URL: Redact(at.String()), Status: resp.StatusCode, RetryAfter: wait}
+			return nil, &StatusError{URL: Redact(at.String()), Status: resp.StatusCode, RetryAfter: wait, Header: fields(kept, a.keep)}
 		}
 	}
 	return nil, fmt.Errorf("%w: %s: redirected more than %d times", ErrInvalid, Redact(a.url.String()), maxHops)

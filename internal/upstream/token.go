@@ -106,7 +106,7 @@ func (c *Client) authorize(ctx context.Context, a ask, refused *http.Response) (
 	key := tokenKey(a)
 	ch, found := bearer(refused.Header.Values("WWW-Authenticate"))
 	if key == "" || !found {
-		return "", &StatusError{URL: Redact(a.url.String()), Status: refused.StatusCode}
+		return "", &StatusError{URL: Redact(a.url.String()), Status: refused.StatusCode, Header: fields(refused.Header, a.keep)}
 	}
 	got, err, _ := c.tokens.asked.Do(key, func() (any, error) {
 		if now, ok := c.tokens.get(key, time.Now()); ok && now != a.token {

@@ -40,7 +40,8 @@ var (
 type StatusError struct {
 	URL        string // without secrets
 	Status     int
-	RetryAfter time.Duration // 0 if not said
+	RetryAfter time.Duration       // 0 if not said
+	Header     []ecosystem.Setting // what Resource.Keep names, as far as the origin said it
 }
 
 // A Fetcher performs one GET, conditional if v is not the zero value, with retries,

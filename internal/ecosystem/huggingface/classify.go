@@ -88,9 +88,13 @@ func revision(base, kind string, repo []string, rev string) ecosystem.Resource {
 	path := append(append([]string{"api", kind}, repo...), "revision", rev)
 	return ecosystem.Resource{
 		Ecosystem: Name, URL: urlpath.Join(base, path...) + "?" + blobs, Kind: ecosystem.Document, Sealed: true,
-		Package: strings.Join(repo, "/"), Version: rev, Floor: floorOf(rev),
+		Package: strings.Join(repo, "/"), Version: rev, Floor: floorOf(rev), Keep: refusal(),
 	}
 }
+
+// refusal are the fields by which clients tell that a repository, a revision or only a file
+// is not there, or wants a licence to be accepted.
+func refusal() []string { return []string{"X-Error-Code", "X-Error-Message"} }
 
 // file returns the resource of a file. Clients read the commit and the digest from fields
 // of the answer.
@@ -98,7 +102,7 @@ func file(t site.Target, kind string, repo []string, rev string) ecosystem.Resou
 	res := ecosystem.Resource{
 		Ecosystem: Name, URL: t.URL(), Kind: ecosystem.Artifact, Optional: true,
 		Package: strings.Join(repo, "/"), Version: rev,
-		Keep:      []string{"X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size"},
+		Keep:      append(refusal(), "X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size"),
 		VouchedBy: []ecosystem.Resource{revision(t.Base, kind, repo, rev)},
 	}
 	if !isCommit(rev) {
