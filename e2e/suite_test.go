@@ -96,8 +96,9 @@ func packages() []thin {
 }
 
 // TestEveryEcosystem puts every ecosystem to the same proof: what comes with a client's
-// credential is nobody else's, wrong bytes are no answer, a burst is one fetch, and all of
-// it is there with the origin gone.
+// credential is nobody else's, wrong bytes are no answer, a burst is one fetch, who vouches
+// for it is told, documents lead to the native endpoint, and all of it is there with the
+// origin gone.
 func TestEveryEcosystem(t *testing.T) {
 	need(t, "curl")
 	origin := newPublicOrigin(t)
@@ -113,9 +114,13 @@ func TestEveryEcosystem(t *testing.T) {
 	}
 	d := start(t, append(origin.settings(t, hosts...), "HOSTS=hex="+hexHost+",generic="+privateHost+",oci="+privateHost)...)
 	for _, c := range packages() {
-		c.withCredential(t, d, origin)
-		c.spoiled(t, d, origin)
-		c.burst(t, d, origin)
+		t.Run(c.name, func(t *testing.T) {
+			c.withCredential(t, d, origin)
+			c.spoiled(t, d, origin)
+			c.burst(t, d, origin)
+			c.again(t, d, origin)
+			c.native(t, d)
+		})
 	}
 	d.stop()
 	d.set("UPSTREAM_OFFLINE=true")
@@ -128,6 +133,11 @@ func TestEveryEcosystem(t *testing.T) {
 	}
 }
 
+// curl returns the command that asks for the artifact and prints the fields of the answer.
+func (c thin) curl() []string {
+	return []string{"curl", "-sS", "--fail", "-D", "-", "-A", c.agent, "https://" + c.artifact}
+}
+
 // withCredential asks with a credential for what is not stored, and then without: the first
 // answer is passed through and not kept. Where clients have no business to send one, it
 // does not get to the origin.
@@ -135,18 +145,18 @@ func (c thin) withCredential(t *testing.T, d *daemon, origin *publicOrigin) {
 	r, s := d.through(d.dir, append(c.curl(), "-H", "Authorization: Bearer of-one-client")...)
 	if c.anonymous {
 		if origin.secrets[c.artifact] != 0 || strings.Contains(r.out, privately) {
-			t.Errorf("%s: the credential went to the origin: %q", c.name, r.out)
+			t.Errorf("the credential went to the origin: %q", r.out)
 		}
 		d.sutler("purge", "https://"+c.artifact)
 		return
 	}
 	if !strings.Contains(r.out, privately+c.files[c.artifact]) || len(s.Lines) != 1 || s.Lines[0].Outcome != "bypass" {
-		t.Errorf("%s: with a credential: %q, %+v", c.name, r.out, s.Lines)
+		t.Errorf("with a credential: %q, %+v", r.out, s.Lines)
 	}
 	before := origin.secrets[c.artifact]
 	r, s = d.through(d.dir, c.curl()...)
 	if strings.Contains(r.out, privately) || len(s.Lines) != 1 || s.Lines[0].Outcome != "miss" || origin.secrets[c.artifact] != before {
-		t.Errorf("%s: without one: %q, %+v", c.name, r.out, s.Lines)
+		t.Errorf("without one: %q, %+v", r.out, s.Lines)
 	}
 	d.sutler("purge", "https://"+c.artifact)
 }
@@ -159,7 +169,7 @@ func (c thin) spoiled(t *testing.T, d *daemon, origin *publicOrigin) {
 	origin.tamper(c.artifact, true)
 	r := d.run(d.dir, nil, binary, append([]string{"exec", "--"}, c.curl()...)...)
 	if s := d.last(); r.code == 0 || s.Failed != 1 || len(s.Lines) != 1 || s.Lines[0].Outcome != "bad" {
-		t.Errorf("%s: wrong bytes: exit %d\n%s\n%+v", c.name, r.code, r.out, s)
+		t.Errorf("wrong bytes: exit %d\n%s\n%+v", r.code, r.out, s)
 	}
 	origin.tamper(c.artifact, false)
 }
@@ -173,9 +183,47 @@ func (c thin) burst(t *testing.T, d *daemon, origin *publicOrigin) {
 	script := fmt.Sprintf(`for i in $(seq %d); do "$@" >$i.out & done; wait; cat *.out`, clients)
 	r, s := d.through(t.TempDir(), append([]string{"sh", "-c", script, "sh"}, c.curl()...)...)
 	if n := strings.Count(r.out, c.files[c.artifact]); n != clients || len(s.Lines) != clients || s.Failed != 0 {
-		t.Errorf("%s: %d of %d clients were served, %d lines, %d failed", c.name, n, clients, len(s.Lines), s.Failed)
+		t.Errorf("%d of %d clients were served, %d lines, %d failed", n, clients, len(s.Lines), s.Failed)
 	}
 	if n := origin.count(c.artifact) - before; n != 1 {
-		t.Errorf("%s: the origin was asked %d times", c.name, n)
+		t.Errorf("the origin was asked %d times", n)
+	}
+}
+
+// again asks for what is stored: the answer has the fields that clients need, the receipt
+// says who vouches for the bytes, and the origin is not asked.
+func (c thin) again(t *testing.T, d *daemon, origin *publicOrigin) {
+	before := origin.count(c.artifact)
+	r, s := d.through(d.dir, c.curl()...)
+	s.allFromStore(t, 1)
+	if n := origin.count(c.artifact); n != before {
+		t.Errorf("the origin was asked %d times more", n-before)
+	}
+	if !strings.HasSuffix(r.out, c.files[c.artifact]) || len(s.Lines) != 1 || s.Lines[0].Ecosystem != c.name {
+		t.Fatalf("%q, %+v", r.out, s.Lines)
+	}
+	switch l := s.Lines[0]; {
+	case c.voucher == "" && !c.anonymous && s.Verified != 0, c.voucher != "" && (s.Verified != 1 || !strings.HasSuffix(l.Voucher, "https://"+c.voucher)):
+		t.Errorf("vouched for by %q (%s), want %q", l.Voucher, l.Trust, c.voucher)
+	}
+	if c.field != "" && !strings.Contains(strings.ToLower(r.out), strings.ToLower(c.field)) {
+		t.Errorf("the answer lacks %q:\n%s", c.field, r.out)
+	}
+}
+
+// native asks for the document at the native endpoint, and for what it leads to.
+func (c thin) native(t *testing.T, d *daemon) {
+	if c.document == "" {
+		return
+	}
+	endpoint := "http://" + d.addr
+	doc := d.must(d.dir, nil, "curl", "-sS", "--fail", "-A", c.agent, endpoint+c.document).out
+	if !strings.Contains(doc, endpoint+c.link) && c.link != "" || strings.Contains(doc, "https://") {
+		t.Errorf("the document does not lead to %s:\n%s", c.link, doc)
+	}
+	if strings.Contains(c.link, "1.2.0") {
+		if got := d.must(d.dir, nil, "curl", "-sS", "--fail", "-A", c.agent, endpoint+c.link).out; got != c.files[c.artifact] {
+			t.Errorf("%s is %q", c.link, got)
+		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -26,8 +25,7 @@ import (
 // hexHost is a private repository of Hex: nobody but the public one can sign for it.
 const hexHost = "hex.example"
 
-// A thin is an ecosystem whose real client is not at hand: what it would ask for is asked
-// for by curl.
+// A thin is a package of an ecosystem, for which curl asks in place of the real client.
 type thin struct {
 	name     string
 	agent    string            // User-Agent of the client
@@ -55,7 +53,7 @@ func (c thin) hosts() []string {
 	return out
 }
 
-// thins is one package of each ecosystem.
+// thins is one package of each ecosystem whose clients fewer tests run.
 func thins() []thin {
 	php := composer.New(composer.Options{}).Profile().Hosts
 	charts := helm.New(helm.Options{}).Profile().Hosts[0]
@@ -166,82 +164,4 @@ func hexReleases(name, version, sum string) string {
 	_, _ = z.Write(field(field(nil, 1, string(payload)), 2, "signature")) // a bytes.Buffer takes everything
 	_ = z.Close()
 	return out.String()
-}
-
-// TestThin asks for one package of each of the small ecosystems by its public URL: from an
-// origin that lies, from one that does not, again, at the native endpoint, and offline.
-func TestThin(t *testing.T) {
-	need(t, "curl")
-	origin := newPublicOrigin(t)
-	var hosts []string
-	for _, c := range thins() {
-		for name, body := range c.files {
-			origin.put(name, []byte(body))
-		}
-		if name, value, ok := strings.Cut(c.field, ": "); ok {
-			origin.head[c.artifact] = map[string][]string{name: {value}}
-		}
-		hosts = append(hosts, c.hosts()...)
-	}
-	d := start(t, append(origin.settings(t, hosts...), "HOSTS=hex="+hexHost)...)
-	for _, c := range thins() {
-		t.Run(c.name, func(t *testing.T) { c.online(t, d, origin) })
-	}
-	d.stop()
-	d.set("UPSTREAM_OFFLINE=true")
-	d.serve()
-	for _, c := range thins() {
-		r, s := d.through(d.dir, c.curl()...)
-		if !strings.HasSuffix(r.out, c.files[c.artifact]) || len(s.Lines) != 1 || s.Lines[0].Outcome == "miss" {
-			t.Errorf("%s offline: %q, %+v", c.name, r.out, s.Lines)
-		}
-	}
-}
-
-// curl returns the command that asks for the artifact and prints the fields of the answer.
-func (c thin) curl() []string {
-	return []string{"curl", "-sS", "--fail", "-D", "-", "-A", c.agent, "https://" + c.artifact}
-}
-
-// online does what needs the origin.
-func (c thin) online(t *testing.T, d *daemon, origin *publicOrigin) {
-	body := c.files[c.artifact]
-	if c.voucher != "" {
-		origin.tamper(c.artifact, true)
-		r := d.run(d.dir, nil, binary, append([]string{"exec", "--"}, c.curl()...)...)
-		if r.code == 0 || d.last().Failed != 1 {
-			t.Errorf("wrong bytes: exit %d\n%s\n%+v", r.code, r.out, d.last())
-		}
-		origin.tamper(c.artifact, false)
-	}
-	r, s := d.through(d.dir, c.curl()...)
-	if !strings.HasSuffix(r.out, body) || len(s.Lines) != 1 || s.Lines[0].Ecosystem != c.name || s.Lines[0].Outcome != "miss" {
-		t.Fatalf("%q, %+v", r.out, s.Lines)
-	}
-	switch l := s.Lines[0]; {
-	case c.voucher == "" && s.Verified != 0, c.voucher != "" && (s.Verified != 1 || !strings.HasSuffix(l.Voucher, "https://"+c.voucher)):
-		t.Errorf("vouched for by %q (%s), want %q", l.Voucher, l.Trust, c.voucher)
-	}
-	if c.field != "" && !strings.Contains(strings.ToLower(r.out), strings.ToLower(c.field)) {
-		t.Errorf("the answer lacks %q:\n%s", c.field, r.out)
-	}
-	before := origin.count(c.artifact)
-	_, s = d.through(d.dir, c.curl()...)
-	s.allFromStore(t, 1)
-	if n := origin.count(c.artifact); n != before {
-		t.Errorf("the origin was asked %d times more", n-before)
-	}
-	if c.document == "" {
-		return
-	}
-	endpoint := "http://" + d.addr
-	doc := d.must(d.dir, nil, "curl", "-sS", "--fail", "-A", c.agent, endpoint+c.document).out
-	if !strings.Contains(doc, endpoint+c.link) && c.link != "" || strings.Contains(doc, "https://") {
-		t.Errorf("the document does not lead to %s:\n%s", c.link, doc)
-	}
-	if strings.Contains(c.link, "1.2.0") {
-		if got := d.must(d.dir, nil, "curl", "-sS", "--fail", "-A", c.agent, endpoint+c.link).out; got != body {
-			t.Errorf("%s is %q", c.link, got)
-		}
-	}
 }
