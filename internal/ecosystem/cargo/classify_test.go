@@ -1,12 +1,11 @@
 package cargo_test
 
 import (
-	"errors"
-	"net/url"
 	"testing"
 
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/cargo"
+	"sutler/internal/ecosystem/ecosystemtest"
 )
 
 // private is the index of a registry whose crates lie on another host.
@@ -24,24 +23,19 @@ func public(e ecosystem.Ecosystem) (index, crates, site string) {
 	return "https://" + hosts[0] + "/", "https://" + hosts[1] + "/", "https://" + hosts[2] + "/"
 }
 
+// client is the User-Agent of the client that asks.
+const client = "cargo/1.96.0"
+
 // request returns a request for a URL.
 func request(t testing.TB, method, address string) ecosystem.Request {
 	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ecosystem.Request{Method: method, URL: u, Client: "cargo/1.96.0"}
+	return ecosystemtest.Request(t, method, address, client)
 }
 
 func TestClassify(t *testing.T) {
 	const mirror = "http://mirror.example:8000/"
 	index, crates, site := public(example())
-	for _, tt := range []struct {
-		url               string
-		want              string // canonical URL, "" for the one asked for
-		name, version, by string // by: URL of the first voucher
-	}{
+	ecosystemtest.CheckClassified(t, example(), client, []ecosystemtest.Classified{
 		{index + "config.json", "", "", "", ""},
 		{index + "1/a", "", "a", "", ""},
 		{index + "2/ab", "", "ab", "", ""},
@@ -67,27 +61,7 @@ func TestClassify(t *testing.T) {
 		{mirror + "a/serde/1.0.0/download", "", "serde", "1.0.0", mirror + "a/se/rd/serde"},
 		{mirror + "a/serde-json-1.0.0-1.crate", "", "serde-json", "1.0.0-1", mirror + "a/se/rd/serde-json"},
 		{mirror + "a/serde-1.0.0/serde-1.0.0-2.0.0.crate", "", "serde", "1.0.0-2.0.0", mirror + "a/serde-1.0.0/se/rd/serde"},
-	} {
-		res, err := example().Classify(request(t, "GET", tt.url))
-		if err != nil {
-			t.Errorf("Classify(%s): %v", tt.url, err)
-			continue
-		}
-		by := ""
-		if len(res.VouchedBy) > 0 {
-			by = res.VouchedBy[0].URL
-		}
-		if tt.want == "" {
-			tt.want = tt.url
-		}
-		if res.URL != tt.want || res.Package != tt.name || res.Version != tt.version || by != tt.by {
-			t.Errorf("Classify(%s) = %s %q %q by %q, want %s %q %q by %q",
-				tt.url, res.URL, res.Package, res.Version, by, tt.want, tt.name, tt.version, tt.by)
-		}
-		if artifact := res.Kind == ecosystem.Artifact; artifact != (by != "") {
-			t.Errorf("Classify(%s).Kind = %v", tt.url, res.Kind)
-		}
-	}
+	})
 }
 
 // TestVouchers checks where the index of a registry that is not configured is looked for.
@@ -125,10 +99,7 @@ func TestVouchers(t *testing.T) {
 func TestClassifyOthers(t *testing.T) {
 	const mirror = "https://mirror.example/"
 	index, crates, site := public(example())
-	for _, tt := range []struct {
-		method, url string
-		want        error
-	}{
+	ecosystemtest.CheckRefused(t, example(), client, []ecosystemtest.Refused{
 		{"GET", mirror + "1/a", ecosystem.ErrUnknown},
 		{"GET", mirror + "se/rd/other", ecosystem.ErrUnknown},
 		{"GET", mirror + "serde/latest/download", ecosystem.ErrUnknown},
@@ -156,11 +127,7 @@ func TestClassifyOthers(t *testing.T) {
 		{"GET", index + "se/rd/serde%00", ecosystem.ErrRefused},
 		{"GET", index + "se/rd/serd%2565", ecosystem.ErrRefused},
 		{"GET", index + "se//rd/serde", ecosystem.ErrRefused},
-	} {
-		if res, err := example().Classify(request(t, tt.method, tt.url)); !errors.Is(err, tt.want) {
-			t.Errorf("Classify(%s %s) = %s, %v, want %v", tt.method, tt.url, res.URL, err, tt.want)
-		}
-	}
+	})
 }
 
 // TestElsewhere checks what is cargo's on any host if cargo asks for it, and what is

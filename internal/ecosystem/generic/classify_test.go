@@ -1,13 +1,12 @@
 package generic
 
 import (
-	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/ecosystemtest"
 )
 
 // example returns an ecosystem that knows one host of each kind.
@@ -29,11 +28,7 @@ func example() *Ecosystem {
 // request returns a request for a URL.
 func request(t testing.TB, method, address string) ecosystem.Request {
 	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ecosystem.Request{Method: method, URL: u}
+	return ecosystemtest.Request(t, method, address, "")
 }
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
@@ -144,10 +139,7 @@ func TestCanonicalURL(t *testing.T) {
 
 func TestClassifyOthers(t *testing.T) {
 	const host = "https://downloads.example"
-	for _, tt := range []struct {
-		method, url string
-		want        error
-	}{
+	ecosystemtest.CheckRefused(t, example(), "", []ecosystemtest.Refused{
 		{"GET", "https://other.example/tool-1.2.3.zip", ecosystem.ErrUnknown},
 		{"GET", "https://cdn.example/tool-1.2.3.zip", ecosystem.ErrUnknown},
 		{"POST", "https://other.example/", ecosystem.ErrUnknown},
@@ -171,11 +163,7 @@ func TestClassifyOthers(t *testing.T) {
 		{"GET", host + "/a%00", ecosystem.ErrRefused},
 		{"GET", host + "/a%5cb", ecosystem.ErrRefused},
 		{"GET", host + "/a%252fb", ecosystem.ErrRefused},
-	} {
-		if res, err := example().Classify(request(t, tt.method, tt.url)); !errors.Is(err, tt.want) {
-			t.Errorf("Classify(%s %s) = %q, %v, want %v", tt.method, tt.url, res.URL, err, tt.want)
-		}
-	}
+	})
 }
 
 func TestProfile(t *testing.T) {

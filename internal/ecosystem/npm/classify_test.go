@@ -1,11 +1,10 @@
 package npm_test
 
 import (
-	"errors"
-	"net/url"
 	"testing"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/ecosystemtest"
 	"sutler/internal/ecosystem/npm"
 )
 
@@ -23,20 +22,12 @@ func example() *npm.Ecosystem {
 // request returns a request for a URL.
 func request(t testing.TB, method, address string) ecosystem.Request {
 	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ecosystem.Request{Method: method, URL: u}
+	return ecosystemtest.Request(t, method, address, "")
 }
 
 func TestClassify(t *testing.T) {
 	const mirror = "https://mirror.example/"
-	for _, tt := range []struct {
-		url               string
-		want              string // canonical URL
-		name, version, by string // by: URL of the voucher
-	}{
+	ecosystemtest.CheckClassified(t, example(), "", []ecosystemtest.Classified{
 		{registry + "left-pad", registry + "left-pad", "left-pad", "", ""},
 		{"https://REGISTRY.example:443/left-pad", registry + "left-pad", "left-pad", "", ""},
 		{"http://registry.example:80/left-pad", "http://registry.example/left-pad", "left-pad", "", ""},
@@ -67,32 +58,12 @@ func TestClassify(t *testing.T) {
 		{mirror + "left-pad/-/left-pad-1.3.0.tgz", mirror + "left-pad/-/left-pad-1.3.0.tgz", "left-pad", "1.3.0", mirror + "left-pad"},
 		{mirror + "a/b/@scope/name/-/name-1.3.0.tgz", mirror + "a/b/@scope/name/-/name-1.3.0.tgz", "@scope/name", "1.3.0", mirror + "a/b/@scope%2fname"},
 		{mirror + "a/@scope%2fname", mirror + "a/@scope%2fname", "@scope/name", "", ""},
-	} {
-		res, err := example().Classify(request(t, "GET", tt.url))
-		if err != nil {
-			t.Errorf("Classify(%s): %v", tt.url, err)
-			continue
-		}
-		by := ""
-		if len(res.VouchedBy) > 0 {
-			by = res.VouchedBy[0].URL
-		}
-		if res.URL != tt.want || res.Package != tt.name || res.Version != tt.version || by != tt.by {
-			t.Errorf("Classify(%s) = %s %q %q by %q, want %s %q %q by %q",
-				tt.url, res.URL, res.Package, res.Version, by, tt.want, tt.name, tt.version, tt.by)
-		}
-		if artifact := res.Kind == ecosystem.Artifact; artifact != (by != "") {
-			t.Errorf("Classify(%s).Kind = %v", tt.url, res.Kind)
-		}
-	}
+	})
 }
 
 func TestClassifyOthers(t *testing.T) {
 	const mirror = "https://mirror.example/"
-	for _, tt := range []struct {
-		method, url string
-		want        error
-	}{
+	ecosystemtest.CheckRefused(t, example(), "", []ecosystemtest.Refused{
 		{"GET", mirror + "left-pad", ecosystem.ErrUnknown},
 		{"GET", mirror + "@scope/name", ecosystem.ErrUnknown},
 		{"GET", mirror + "left-pad/-/right-pad-1.0.0.tgz", ecosystem.ErrUnknown},
@@ -124,11 +95,7 @@ func TestClassifyOthers(t *testing.T) {
 		{"GET", registry + "a%2fb", ecosystem.ErrRefused},
 		{"GET", registry + "@a%2fb%2fc", ecosystem.ErrRefused},
 		{"GET", registry + "@a%2f..", ecosystem.ErrRefused},
-	} {
-		if res, err := example().Classify(request(t, tt.method, tt.url)); !errors.Is(err, tt.want) {
-			t.Errorf("Classify(%s %s) = %s, %v, want %v", tt.method, tt.url, res.URL, err, tt.want)
-		}
-	}
+	})
 }
 
 func TestForm(t *testing.T) {

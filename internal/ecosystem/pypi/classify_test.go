@@ -2,11 +2,11 @@ package pypi_test
 
 import (
 	"errors"
-	"net/url"
 	"strings"
 	"testing"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/ecosystemtest"
 	"sutler/internal/ecosystem/pypi"
 )
 
@@ -33,11 +33,7 @@ func public() (simple, files string) {
 // request returns a request for a URL.
 func request(t testing.TB, method, address string) ecosystem.Request {
 	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ecosystem.Request{Method: method, URL: u}
+	return ecosystemtest.Request(t, method, address, "")
 }
 
 func TestClassifyPages(t *testing.T) {
@@ -128,10 +124,7 @@ func TestClassifyFiles(t *testing.T) {
 func TestClassifyOthers(t *testing.T) {
 	simple, files := public()
 	site := strings.TrimSuffix(simple, "simple/")
-	for _, tt := range []struct {
-		method, url string
-		want        error
-	}{
+	ecosystemtest.CheckRefused(t, example(), "", []ecosystemtest.Refused{
 		{"GET", other + "six/", ecosystem.ErrUnknown},
 		{"GET", other + "simple/six", ecosystem.ErrUnknown},
 		{"GET", other + "simple/", ecosystem.ErrUnknown},
@@ -160,11 +153,7 @@ func TestClassifyOthers(t *testing.T) {
 		{"GET", simple + "a%252fsix/", ecosystem.ErrRefused},
 		{"GET", simple + "six%00/", ecosystem.ErrRefused},
 		{"GET", simple + "/six/", ecosystem.ErrRefused},
-	} {
-		if res, err := example().Classify(request(t, tt.method, tt.url)); !errors.Is(err, tt.want) {
-			t.Errorf("Classify(%s %s) = %s, %v, want %v", tt.method, tt.url, res.URL, err, tt.want)
-		}
-	}
+	})
 }
 
 func TestForm(t *testing.T) {

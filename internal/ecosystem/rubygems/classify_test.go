@@ -2,11 +2,10 @@ package rubygems_test
 
 import (
 	"errors"
-	"net/url"
-	"slices"
 	"testing"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/ecosystemtest"
 	"sutler/internal/ecosystem/rubygems"
 )
 
@@ -26,70 +25,41 @@ func public() (site, index string) {
 	return "https://" + hosts[0] + "/", "https://" + hosts[1] + "/"
 }
 
-// request returns a request for a URL by the gem command.
+// client is the User-Agent of the client that asks.
+const client = "Ruby, RubyGems/3.3.15 x86_64-linux Ruby/3.1.2"
+
+// request returns a request for a URL.
 func request(t testing.TB, method, address string) ecosystem.Request {
 	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ecosystem.Request{Method: method, URL: u, Client: "Ruby, RubyGems/3.3.15 x86_64-linux Ruby/3.1.2"}
+	return ecosystemtest.Request(t, method, address, client)
 }
 
 func TestClassify(t *testing.T) {
 	site, index := public()
-	for _, tt := range []struct {
-		url           string
-		want          string // canonical URL, "" for the one asked for
-		name, version string
-		by            []string // URLs of the vouchers
-	}{
-		{index + "versions", "", "", "", nil},
-		{index + "names", "", "", "", nil},
-		{site + "versions", "", "", "", nil},
-		{index + "info/rack", "", "rack", "", nil},
-		{index + "info/Rack%2Djs", index + "info/Rack-js", "Rack-js", "", nil},
-		{"https://GEMS.example:443/info/rack", "https://gems.example/info/rack", "rack", "", nil},
-		{site + "gems/rack-3.0.0.gem", "", "rack", "3.0.0", []string{index + "info/rack", site + "info/rack"}},
-		{index + "gems/rack-3.0.0.gem", "", "rack", "3.0.0", []string{index + "info/rack"}},
-		{nexus + "gems/rack-3.0.0.rc1.gem", "", "rack", "3.0.0.rc1", []string{nexus + "info/rack"}},
-		{nexus + "gems/a-b_c-1-java.gem", "", "a-b_c", "1-java", []string{nexus + "info/a-b_c"}},
-		{nexus + "gems/foo-2-1.0.0.gem", "", "foo-2", "1.0.0", []string{nexus + "info/foo-2"}},
-		{nexus + "gems/foo-3d-1.0.gem", "", "foo-3d", "1.0", []string{nexus + "info/foo-3d"}},
-		{nexus + "gems/x-1.6.0-x86_64-darwin-20.gem", "", "x", "1.6.0-x86_64-darwin-20", []string{nexus + "info/x", nexus + "info/x-1.6.0-x86_64-darwin"}},
-		{"https://gems.example:8443/gems/rack-1.0.gem", "", "rack", "1.0", []string{"https://gems.example:8443/info/rack"}},
-		{site + "quick/Marshal.4.8/rack-3.0.0.gemspec.rz", "", "rack", "3.0.0", nil},
-		{site, "", "", "", nil},
-		{nexus, "", "", "", nil},
-	} {
-		res, err := example().Classify(request(t, "GET", tt.url))
-		if err != nil {
-			t.Errorf("Classify(%s): %v", tt.url, err)
-			continue
-		}
-		var by []string
-		for _, v := range res.VouchedBy {
-			by = append(by, v.URL)
-		}
-		if tt.want == "" {
-			tt.want = tt.url
-		}
-		if res.URL != tt.want || res.Package != tt.name || res.Version != tt.version || !slices.Equal(by, tt.by) {
-			t.Errorf("Classify(%s) = %s %q %q by %q, want %s %q %q by %q",
-				tt.url, res.URL, res.Package, res.Version, by, tt.want, tt.name, tt.version, tt.by)
-		}
-		if artifact := res.Kind == ecosystem.Artifact; artifact != (tt.by != nil) {
-			t.Errorf("Classify(%s).Kind = %v", tt.url, res.Kind)
-		}
-	}
+	ecosystemtest.CheckClassified(t, example(), client, []ecosystemtest.Classified{
+		{index + "versions", "", "", "", ""},
+		{index + "names", "", "", "", ""},
+		{site + "versions", "", "", "", ""},
+		{index + "info/rack", "", "rack", "", ""},
+		{index + "info/Rack%2Djs", index + "info/Rack-js", "Rack-js", "", ""},
+		{"https://GEMS.example:443/info/rack", "https://gems.example/info/rack", "rack", "", ""},
+		{site + "gems/rack-3.0.0.gem", "", "rack", "3.0.0", index + "info/rack " + site + "info/rack"},
+		{index + "gems/rack-3.0.0.gem", "", "rack", "3.0.0", index + "info/rack"},
+		{nexus + "gems/rack-3.0.0.rc1.gem", "", "rack", "3.0.0.rc1", nexus + "info/rack"},
+		{nexus + "gems/a-b_c-1-java.gem", "", "a-b_c", "1-java", nexus + "info/a-b_c"},
+		{nexus + "gems/foo-2-1.0.0.gem", "", "foo-2", "1.0.0", nexus + "info/foo-2"},
+		{nexus + "gems/foo-3d-1.0.gem", "", "foo-3d", "1.0", nexus + "info/foo-3d"},
+		{nexus + "gems/x-1.6.0-x86_64-darwin-20.gem", "", "x", "1.6.0-x86_64-darwin-20", nexus + "info/x " + nexus + "info/x-1.6.0-x86_64-darwin"},
+		{"https://gems.example:8443/gems/rack-1.0.gem", "", "rack", "1.0", "https://gems.example:8443/info/rack"},
+		{site + "quick/Marshal.4.8/rack-3.0.0.gemspec.rz", "", "rack", "3.0.0", ""},
+		{site, "", "", "", ""},
+		{nexus, "", "", "", ""},
+	})
 }
 
 func TestClassifyOthers(t *testing.T) {
 	site, _ := public()
-	for _, tt := range []struct {
-		method, url string
-		want        error
-	}{
+	ecosystemtest.CheckRefused(t, example(), client, []ecosystemtest.Refused{
 		{"GET", "https://other.example/gems/rack-3.0.0.gem", ecosystem.ErrUnknown},
 		{"GET", "https://nexus.example/repository/raw/versions", ecosystem.ErrUnknown},
 		{"GET", "ftp://nexus.example/repository/gems/versions", ecosystem.ErrUnknown},
@@ -113,11 +83,7 @@ func TestClassifyOthers(t *testing.T) {
 		{"GET", site + "info//rack", ecosystem.ErrRefused},
 		{"GET", site + "info/rack%00", ecosystem.ErrRefused},
 		{"GET", site + "info/rack%255c", ecosystem.ErrRefused},
-	} {
-		if res, err := example().Classify(request(t, tt.method, tt.url)); !errors.Is(err, tt.want) {
-			t.Errorf("Classify(%s %s) = %s, %v, want %v", tt.method, tt.url, res.URL, err, tt.want)
-		}
-	}
+	})
 }
 
 // TestLegacy checks what the option lets through.
