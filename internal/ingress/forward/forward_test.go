@@ -18,6 +18,7 @@ import (
 
 	"sutler/internal/ca"
 	"sutler/internal/ingress"
+	"sutler/internal/ingress/ingresstest"
 	"sutler/internal/policy"
 )
 
@@ -67,16 +68,16 @@ func TestIntercepted(t *testing.T) {
 			"https://NPM.example/":           "GET https://npm.example/ 7f3a",
 			"https://cdn.eu.files.example/x": "GET https://cdn.eu.files.example/x 7f3a",
 		} {
-			resp, body, err := get(t, c, target)
+			resp, body, err := ingresstest.Get(t, c, target)
 			if err != nil || body != want || (resp.ProtoMajor == 2) != h2 {
 				t.Errorf("h2=%v %s: %v %q %v", h2, target, resp, body, err)
 			}
 		}
-		if _, body, err := get(t, c, "https://npm.example/bad"); err == nil {
+		if _, body, err := ingresstest.Get(t, c, "https://npm.example/bad"); err == nil {
 			t.Errorf("h2=%v: a body that turned out wrong was completed with %d bytes", h2, len(body))
 		}
 	}
-	if _, body, err := get(t, g.client(t, true, ""), "https://npm.example/x"); err != nil || body != "GET https://npm.example/x " {
+	if _, body, err := ingresstest.Get(t, g.client(t, true, ""), "https://npm.example/x"); err != nil || body != "GET https://npm.example/x " {
 		t.Errorf("without a build: %q %v", body, err)
 	}
 }
@@ -146,7 +147,7 @@ func TestClientThatDoesNotTrustUs(t *testing.T) {
 	g := newRig(t, nil, nil)
 	c := g.client(t, true, "7f3a")
 	c.Transport.(*http.Transport).TLSClientConfig.RootCAs = nil
-	if _, _, err := get(t, c, "https://npm.example/x"); err == nil {
+	if _, _, err := ingresstest.Get(t, c, "https://npm.example/x"); err == nil {
 		t.Fatal("the client trusts an authority it does not know")
 	}
 	select {
@@ -178,8 +179,8 @@ func answering(n int) func(*net.TCPConn) {
 }
 
 func TestNotTLSInsideAnInterceptedHost(t *testing.T) {
-	h := newFar(t, answering(len("ssh-2.0")))
-	g := newRig(t, network{"npm.example:443": h.at()}, nil)
+	h := ingresstest.Far(t, answering(len("ssh-2.0")))
+	g := newRig(t, network{"npm.example:443": h.Addr().String()}, nil)
 	for _, ahead := range []bool{false, true} {
 		first, then := "", "ssh-2.0"
 		if ahead {

@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,10 +21,9 @@ import (
 	"go.uber.org/goleak"
 
 	"sutler/internal/ca"
-	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
-	"sutler/internal/engine"
 	"sutler/internal/ingress"
+	"sutler/internal/ingress/ingresstest"
 	"sutler/internal/metrics"
 	"sutler/internal/receipt"
 	"sutler/internal/upstream"
@@ -37,41 +35,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var hosts = []string{"npm.example", "*.files.example"}
 
 // patience bounds everything in these tests that waits for a peer.
-const patience = 10 * time.Second
-
-// An echo answers with what it was asked. A path that begins with /bad has a body that
-// fails after its first 100 kB.
-type echo struct{}
-
-// Classify knows nothing.
-func (echo) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
-	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
-}
-
-// Serve answers "METHOD URL build".
-func (echo) Serve(_ context.Context, req ecosystem.Request) (*engine.Answer, error) {
-	if strings.HasPrefix(req.URL.Path, "/bad") {
-		r := io.MultiReader(strings.NewReader(strings.Repeat("x", 100<<10)), failing{})
-		return &engine.Answer{Outcome: engine.Miss, Size: -1, Body: forwardOnly{r}}, nil
-	}
-	b := []byte(fmt.Sprintf("%s %s %s", req.Method, req.URL, req.Build))
-	return &engine.Answer{Outcome: engine.Hit, Bytes: b, Size: int64(len(b))}, nil
-}
-
-// failing is the end of a body that turned out wrong.
-type failing struct{}
-
-// Read fails.
-func (failing) Read([]byte) (int, error) { return 0, digest.ErrMismatch }
-
-// forwardOnly cannot seek.
-type forwardOnly struct{ io.Reader }
-
-// Seek fails.
-func (forwardOnly) Seek(int64, int) (int64, error) { return 0, errors.New("seek") }
+const patience = ingresstest.Patience
 
 // lines keeps receipt lines and passes nothing.
 type lines struct {
+	ingresstest.NoPass
+
 	mu   sync.Mutex
 	all  []receipt.Line
 	came chan struct{} // one token for each line
@@ -96,11 +65,6 @@ func (l *lines) next(t *testing.T) receipt.Line {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.all[len(l.all)-1]
-}
-
-// Pass fails.
-func (l *lines) Pass(context.Context, *http.Request) (*http.Response, error) {
-	return nil, errors.New("unexpected pass")
 }
 
 // A network leads host:port to listeners of the test.
@@ -146,7 +110,7 @@ func newRig(t *testing.T, network network, f func(*options)) *rig {
 	}
 	g.roots.AppendCertsFromPEM(authority.Root())
 	log := slog.New(slog.DiscardHandler)
-	respond, err := ingress.New(ingress.Options{Engine: echo{}, Passer: g.receipts, Receipts: g.receipts, Metrics: g.metrics, Log: log})
+	respond, err := ingress.New(ingress.Options{Engine: ingresstest.Echo{}, Passer: g.receipts, Receipts: g.receipts, Metrics: g.metrics, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,37 +163,14 @@ func (g *rig) client(t *testing.T, h2 bool, build string) *http.Client {
 	return &http.Client{Transport: tr, Timeout: patience}
 }
 
-// get asks for a URL and returns status and body.
-func get(t *testing.T, c *http.Client, target string) (*http.Response, string, error) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", target, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := c.Do(r)
-	if err != nil {
-		return nil, "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	return resp, string(b), err
-}
-
 // dial connects to the proxy and sends text.
 func (g *rig) dial(t *testing.T, text string) (*net.TCPConn, *bufio.Reader) {
 	t.Helper()
-	c, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	c := ingresstest.Dial(t, g.address)
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
-	return c.(*net.TCPConn), bufio.NewReader(c)
+	return c, bufio.NewReader(c)
 }
 
 // connect opens a tunnel and returns its end, and the status.
@@ -242,40 +183,6 @@ func (g *rig) connect(t *testing.T, to string, more string) (*net.TCPConn, *bufi
 	}
 	return c, r, resp
 }
-
-// A far is a host at the other end of a tunnel.
-type far struct {
-	net.Listener
-	group sync.WaitGroup
-}
-
-// newFar starts one that does f with each connection and then closes it.
-func newFar(t *testing.T, f func(c *net.TCPConn)) *far {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &far{Listener: l}
-	h.group.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return // closed by the clean-up
-			}
-			h.group.Go(func() {
-				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(patience)) // what f does fails if this does
-				f(c.(*net.TCPConn))
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); h.group.Wait() })
-	return h
-}
-
-// at returns the address of the host.
-func (h *far) at() string { return h.Addr().String() }
 
 // shown returns the metrics as text.
 func (g *rig) shown(t *testing.T) string {

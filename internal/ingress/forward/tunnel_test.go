@@ -11,19 +11,20 @@ import (
 	"time"
 
 	"sutler/internal/ingress"
+	"sutler/internal/ingress/ingresstest"
 	"sutler/internal/policy"
 )
 
 func TestTunnel(t *testing.T) {
 	question, answer := bytes.Repeat([]byte("q"), 3<<20), bytes.Repeat([]byte("a"), 5<<20)
-	h := newFar(t, func(c *net.TCPConn) {
+	h := ingresstest.Far(t, func(c *net.TCPConn) {
 		got, err := io.ReadAll(c) // until the client has closed its half
 		if err != nil || !bytes.Equal(got, question) {
 			return
 		}
 		_, _ = c.Write(answer)
 	})
-	g := newRig(t, network{"far.example:443": h.at()}, nil)
+	g := newRig(t, network{"far.example:443": h.Addr().String()}, nil)
 	c, r, resp := g.connect(t, "Far.example:443", string(question[:100])) // some of it ahead of the answer
 	if resp.StatusCode != 200 {
 		t.Fatalf("status %d", resp.StatusCode)
@@ -52,8 +53,8 @@ func TestTunnel(t *testing.T) {
 }
 
 func TestRefusedTunnels(t *testing.T) {
-	h := newFar(t, func(*net.TCPConn) {})
-	anywhere := network{"far.example:443": h.at(), "far.example:22": h.at(), "192.0.2.1:443": h.at(), "inner.example:443": ""}
+	h := ingresstest.Far(t, func(*net.TCPConn) {})
+	anywhere := network{"far.example:443": h.Addr().String(), "far.example:22": h.Addr().String(), "192.0.2.1:443": h.Addr().String(), "inner.example:443": ""}
 	strict := func(o *options) { o.Rules = policy.Rules{RefuseUnknown: true} }
 	open := func(o *options) { o.Tunnels = ingress.Tunnels{Addresses: true, Ports: []int{22}} }
 	for _, tt := range []struct {
@@ -101,7 +102,7 @@ func TestRefusedTunnels(t *testing.T) {
 }
 
 func TestTermsOfABuild(t *testing.T) {
-	h := newFar(t, func(*net.TCPConn) {})
+	h := ingresstest.Far(t, func(*net.TCPConn) {})
 	for _, tt := range []struct {
 		terms         policy.Terms
 		outcome, says string
@@ -111,7 +112,7 @@ func TestTermsOfABuild(t *testing.T) {
 		{policy.Terms{Strict: true}, "refused", "policy.strict", 403},
 		{policy.Terms{Offline: true}, "error", "offline", 502},
 	} {
-		g := newRig(t, network{"far.example:443": h.at()}, func(o *options) {
+		g := newRig(t, network{"far.example:443": h.Addr().String()}, func(o *options) {
 			o.Respond.Terms = func(build string) policy.Terms {
 				if build != "ab12" {
 					return policy.Terms{}
@@ -128,12 +129,12 @@ func TestTermsOfABuild(t *testing.T) {
 }
 
 func TestBrokenTunnelIsNoGoodEnd(t *testing.T) {
-	h := newFar(t, func(c *net.TCPConn) {
+	h := ingresstest.Far(t, func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "half of it")
 		_, _ = io.ReadFull(c, make([]byte, 1)) // the client has it
 		_ = c.SetLinger(0)                     // so that the close below is a reset
 	})
-	g := newRig(t, network{"far.example:443": h.at()}, nil)
+	g := newRig(t, network{"far.example:443": h.Addr().String()}, nil)
 	c, r, _ := g.connect(t, "far.example:443", "")
 	if _, err := io.ReadFull(r, make([]byte, 10)); err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestBrokenTunnelIsNoGoodEnd(t *testing.T) {
 
 func TestIdleTunnelEnds(t *testing.T) {
 	const limit = 400 * time.Millisecond
-	h := newFar(t, func(c *net.TCPConn) {
+	h := ingresstest.Far(t, func(c *net.TCPConn) {
 		tick := time.NewTicker(limit / 4)
 		defer tick.Stop()
 		for range 8 { // twice the limit in one direction only
@@ -162,7 +163,7 @@ func TestIdleTunnelEnds(t *testing.T) {
 		}
 		_, _ = c.Read(make([]byte, 1)) // until the tunnel ends
 	})
-	g := newRig(t, network{"far.example:443": h.at()}, func(o *options) { o.IdleTimeout = limit })
+	g := newRig(t, network{"far.example:443": h.Addr().String()}, func(o *options) { o.IdleTimeout = limit })
 	began := time.Now()
 	_, r, _ := g.connect(t, "far.example:443", "")
 	got, err := io.ReadAll(r)
@@ -178,11 +179,11 @@ func TestIdleTunnelEnds(t *testing.T) {
 }
 
 func TestShutdownEndsTunnels(t *testing.T) {
-	h := newFar(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)) })
-	g := newRig(t, network{"far.example:443": h.at()}, nil)
+	h := ingresstest.Far(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)) })
+	g := newRig(t, network{"far.example:443": h.Addr().String()}, nil)
 	_, r, _ := g.connect(t, "far.example:443", "")
 	inside := g.client(t, true, "")
-	if _, _, err := get(t, inside, "https://npm.example/x"); err != nil {
+	if _, _, err := ingresstest.Get(t, inside, "https://npm.example/x"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

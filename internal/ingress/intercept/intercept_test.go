@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"sutler/internal/ingress"
+	"sutler/internal/ingress/ingresstest"
 	"sutler/internal/policy"
 )
 
@@ -31,7 +32,7 @@ func TestIntercepted(t *testing.T) {
 			"https://npm.example/a%2fb?c":    "GET https://npm.example/a%2fb?c ab12",
 			"https://cdn.eu.files.example/x": "GET https://cdn.eu.files.example/x ab12",
 		} {
-			resp, body, err := g.get(c, target)
+			resp, body, err := ingresstest.Get(t, c, target)
 			if err != nil || body != want || (resp.ProtoMajor == 2) != h2 {
 				t.Errorf("h2=%v %s: %v %q %v", h2, target, resp, body, err)
 			}
@@ -43,7 +44,7 @@ func TestOthersAreTunnelled(t *testing.T) {
 	address, roots := newReal(t)
 	g := newRig(t, network{"far.example.com:443": address}, nil)
 	c := g.client(true, roots)
-	_, body, err := g.get(c, "https://far.example.com/")
+	_, body, err := ingresstest.Get(t, c, "https://far.example.com/")
 	if err != nil || body != "real" {
 		t.Errorf("%q, %v", body, err)
 	}
@@ -65,7 +66,7 @@ func TestTunnelledByteForByte(t *testing.T) {
 	if _, err := rand.Read(load); err != nil {
 		t.Fatal(err)
 	}
-	g := newRig(t, network{"far.example.com:443": newFar(t, mirror), "192.0.2.1:443": newFar(t, mirror)}, nil)
+	g := newRig(t, network{"far.example.com:443": ingresstest.Far(t, mirror).Addr().String(), "192.0.2.1:443": ingresstest.Far(t, mirror).Addr().String()}, nil)
 	for name, tt := range map[string]struct {
 		hello   []byte
 		segment int
@@ -78,7 +79,7 @@ func TestTunnelledByteForByte(t *testing.T) {
 		"TLS 1.2 clumsy": {inRecords(old, 64), 65},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := g.dial()
+			c := ingresstest.Dial(t, g.address)
 			for b := range chunks(tt.hello, tt.segment) {
 				if _, err := c.Write(b); err != nil {
 					t.Fatal(err)
@@ -148,12 +149,12 @@ func TestGoals(t *testing.T) {
 		{"the packet filter leads to ourselves", unnamed, "127.0.0.1:443", "127.0.0.1:443", "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newFar(t, mirror)
+			h := ingresstest.Far(t, mirror).Addr().String()
 			g := newRig(t, network{"far.example.com:443": h, "192.0.2.1:443": h, "npm.example:443": h, "[2001:db8::1]:443": h}, nil)
 			if tt.original != "" {
 				g.led(tt.original)
 			}
-			c := g.dial()
+			c := ingresstest.Dial(t, g.address)
 			_, err := c.Write(tt.send)
 			if tt.outcome == "bypass" {
 				if err := errors.Join(err, c.CloseWrite()); err != nil {
@@ -191,8 +192,8 @@ func echConfig(t *testing.T, public string) []byte {
 }
 
 func TestPolicy(t *testing.T) {
-	g := newRig(t, network{"far.example.com:443": newFar(t, mirror)}, func(o *ingress.ConduitOptions) { o.Rules = policy.Rules{RefuseUnknown: true} })
-	c := g.dial()
+	g := newRig(t, network{"far.example.com:443": ingresstest.Far(t, mirror).Addr().String()}, func(o *ingress.ConduitOptions) { o.Rules = policy.Rules{RefuseUnknown: true} })
+	c := ingresstest.Dial(t, g.address)
 	if _, err := c.Write(hello(t, &tls.Config{ServerName: "far.example.com"})); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,7 @@ func TestSlowClients(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	g := newRig(t, nil, func(o *ingress.ConduitOptions) { o.HandshakeTimeout = limit })
 	whole := hello(t, &tls.Config{ServerName: "npm.example"})
-	silent, slow := g.dial(), g.dial()
+	silent, slow := ingresstest.Dial(t, g.address), ingresstest.Dial(t, g.address)
 	began := time.Now()
 	slowed := make(chan error, 1)
 	go func() {
@@ -225,7 +226,7 @@ func TestSlowClients(t *testing.T) {
 		}
 		slowed <- nil
 	}()
-	if _, body, err := g.get(g.client(true, g.roots), "https://npm.example/x"); err != nil || body == "" {
+	if _, body, err := ingresstest.Get(t, g.client(true, g.roots), "https://npm.example/x"); err != nil || body == "" {
 		t.Errorf("meanwhile: %q, %v", body, err)
 	}
 	for name, c := range map[string]net.Conn{"silent": silent, "slow": slow} {
@@ -243,11 +244,11 @@ func TestSlowClients(t *testing.T) {
 
 func TestShutdownDoesNotWaitForSilence(t *testing.T) {
 	g := newRig(t, nil, nil)
-	silent, begun := g.dial(), g.dial()
+	silent, begun := ingresstest.Dial(t, g.address), ingresstest.Dial(t, g.address)
 	if _, err := begun.Write([]byte{0x16, 3, 1}); err != nil {
 		t.Fatal(err)
 	}
-	if _, body, err := g.get(g.client(true, g.roots), "https://npm.example/x"); err != nil || body == "" {
+	if _, body, err := ingresstest.Get(t, g.client(true, g.roots), "https://npm.example/x"); err != nil || body == "" {
 		t.Fatal(err) // by now the others were accepted
 	}
 	began := time.Now()
@@ -271,7 +272,7 @@ func TestPinnedClients(t *testing.T) {
 		g := newRig(t, network{"pinned.example.com:443": address}, func(o *ingress.ConduitOptions) { o.Rules.Strict = strict })
 		pinned := func() error {
 			c := g.client(true, roots)
-			_, body, err := g.get(c, "https://pinned.example.com/")
+			_, body, err := ingresstest.Get(t, c, "https://pinned.example.com/")
 			if err == nil && body != "real" {
 				t.Errorf("body %q", body)
 			}
@@ -294,7 +295,7 @@ func TestPinnedClients(t *testing.T) {
 		if list := g.Conduit.Doubts(); len(list) != 1 || list[0].Host != d.Host {
 			t.Errorf("doubts %+v", list)
 		}
-		if _, body, err := g.get(g.client(true, g.roots), "https://npm.example/x"); err != nil || body != "GET https://npm.example/x ab12" {
+		if _, body, err := ingresstest.Get(t, g.client(true, g.roots), "https://npm.example/x"); err != nil || body != "GET https://npm.example/x ab12" {
 			t.Errorf("another host: %q, %v", body, err)
 		}
 	}
@@ -334,7 +335,7 @@ func TestOriginThatAsksForCertificates(t *testing.T) {
 	address, roots := newReal(t)
 	g := newRig(t, network{"pinned.example.com:443": address}, nil)
 	open := g.client(true, g.roots)
-	if _, body, err := g.get(open, "https://pinned.example.com/"); err != nil || body != "GET https://pinned.example.com/ ab12" {
+	if _, body, err := ingresstest.Get(t, open, "https://pinned.example.com/"); err != nil || body != "GET https://pinned.example.com/ ab12" {
 		t.Fatalf("%q, %v", body, err)
 	}
 	g.Conduit.ClientCertificate("far.example.com") // not intercepted: nothing to give up
@@ -343,10 +344,10 @@ func TestOriginThatAsksForCertificates(t *testing.T) {
 	if d := <-g.doubts; d.Host != "pinned.example.com" || d.Peer.IsValid() || len(g.doubts) > 0 {
 		t.Errorf("doubt %+v and %d more", d, len(g.doubts))
 	}
-	if _, body, err := g.get(open, "https://pinned.example.com/"); err != nil || body != "GET https://pinned.example.com/ ab12" {
+	if _, body, err := ingresstest.Get(t, open, "https://pinned.example.com/"); err != nil || body != "GET https://pinned.example.com/ ab12" {
 		t.Errorf("on the open connection: %q, %v", body, err)
 	}
-	if _, body, err := g.get(g.client(true, roots), "https://pinned.example.com/"); err != nil || body != "real" {
+	if _, body, err := ingresstest.Get(t, g.client(true, roots), "https://pinned.example.com/"); err != nil || body != "real" {
 		t.Errorf("on a new one: %q, %v", body, err)
 	}
 }
@@ -376,7 +377,7 @@ func TestPlain(t *testing.T) {
 			if tt.original != "" {
 				g.led(tt.original)
 			}
-			c := g.dial()
+			c := ingresstest.Dial(t, g.address)
 			if _, err := io.WriteString(c, tt.request+"\r\nConnection: close\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}

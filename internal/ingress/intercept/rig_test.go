@@ -23,8 +23,8 @@ import (
 
 	"sutler/internal/ca"
 	"sutler/internal/ecosystem"
-	"sutler/internal/engine"
 	"sutler/internal/ingress"
+	"sutler/internal/ingress/ingresstest"
 	"sutler/internal/metrics"
 	"sutler/internal/receipt"
 	"sutler/internal/upstream"
@@ -33,32 +33,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds everything in these tests that waits for a peer.
-const patience = 10 * time.Second
+const patience = ingresstest.Patience
 
-// An echo answers with what it was asked.
-type echo struct{}
-
-// Classify knows nothing.
-func (echo) Classify(ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error) {
-	return ecosystem.Resource{}, nil, ecosystem.ErrUnknown
-}
-
-// Serve answers "METHOD URL build".
-func (echo) Serve(_ context.Context, req ecosystem.Request) (*engine.Answer, error) {
-	b := []byte(fmt.Sprintf("%s %s %s", req.Method, req.URL, req.Build))
-	return &engine.Answer{Outcome: engine.Hit, Bytes: b, Size: int64(len(b))}, nil
-}
-
-// lines hands receipt lines on, and passes nothing.
+// lines hands receipt lines on.
 type lines chan receipt.Line
 
 // Append hands a line on.
 func (l lines) Append(line receipt.Line) { l <- line }
-
-// Pass fails.
-func (l lines) Pass(context.Context, *http.Request) (*http.Response, error) {
-	return nil, errors.New("unexpected pass")
-}
 
 // next waits for a line.
 func (l lines) next(t *testing.T) receipt.Line {
@@ -110,7 +91,7 @@ func newRig(t *testing.T, n network, f func(*ingress.ConduitOptions)) *rig {
 	g.root = authority.Root()
 	g.roots.AppendCertsFromPEM(g.root)
 	log, m := slog.New(slog.DiscardHandler), metrics.New("test", "npm")
-	respond, err := ingress.New(ingress.Options{Engine: echo{}, Passer: g.receipts, Receipts: g.receipts, Metrics: m, Log: log})
+	respond, err := ingress.New(ingress.Options{Engine: ingresstest.Echo{}, Passer: ingresstest.NoPass{}, Receipts: g.receipts, Metrics: m, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,68 +151,6 @@ func (g *rig) client(h2 bool, roots *x509.CertPool) *http.Client {
 		}}
 	g.t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: patience}
-}
-
-// get asks for a URL.
-func (g *rig) get(c *http.Client, target string) (*http.Response, string, error) {
-	g.t.Helper()
-	r, err := http.NewRequestWithContext(g.t.Context(), "GET", target, nil)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	resp, err := c.Do(r)
-	if err != nil {
-		return nil, "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	return resp, string(b), err
-}
-
-// dial connects to the server.
-func (g *rig) dial() *net.TCPConn {
-	g.t.Helper()
-	c, err := net.Dial("tcp", g.address)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	g.t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		g.t.Fatal(err)
-	}
-	return c.(*net.TCPConn)
-}
-
-// A far is a host at the other end of a tunnel: it keeps what it gets and, when the client
-// has closed its half, sends that back.
-type far struct {
-	net.Listener
-	group sync.WaitGroup
-}
-
-// newFar starts one that does f with each connection.
-func newFar(t *testing.T, f func(c *net.TCPConn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &far{Listener: l}
-	h.group.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return // closed by the clean-up
-			}
-			h.group.Go(func() {
-				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(patience)) // what f does fails if this does
-				f(c.(*net.TCPConn))
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); h.group.Wait() })
-	return l.Addr().String()
 }
 
 // mirror sends back what it got, when the client has closed its half.
