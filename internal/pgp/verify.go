@@ -2,6 +2,7 @@ package pgp
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ const (
 	maxSignatures = 32   // in one release; Debian makes three
 	minRSA        = 2048 // bits of a key that counts
 	signatureTag  = 2    // of the packet, RFC 9580 section 5
+
+	maxSignature = 16 << 20 // bytes of a detached one
 )
 
 // A Verdict says who signed a document, or why nobody known did.
@@ -107,6 +110,25 @@ func (k Keyring) Detached(message, signature []byte) (Verdict, error) {
 		return Verdict{}, err
 	}
 	return k.verify(message, packets)
+}
+
+// Beside verifies a message by the detached signature that src has as another document.
+// Without one it is unsigned, and the note says why.
+func (k Keyring) Beside(ctx context.Context, message []byte, src ecosystem.Source, signature ecosystem.Resource) (Verdict, error) {
+	body, err := src.Document(ctx, signature)
+	switch {
+	case ctx.Err() != nil:
+		return Verdict{}, ctx.Err()
+	case err != nil:
+		return Verdict{Note: "not signed: " + err.Error()}, nil
+	case body.Size > maxSignature:
+		return Verdict{}, invalid("a signature of %d bytes", body.Size)
+	}
+	armored, err := io.ReadAll(body.Reader())
+	if err != nil {
+		return Verdict{}, err
+	}
+	return k.Detached(message, armored)
 }
 
 // verify says who signed a message. One good signature by a known key is enough. If there

@@ -24,7 +24,7 @@ func (e *Ecosystem) release(ctx context.Context, in inspection, src ecosystem.So
 	if in.name == "InRelease" {
 		text, signed, err = e.keys.Clearsigned(raw)
 	} else {
-		signed, err = in.detached(ctx, e.keys, raw, src)
+		signed, err = e.keys.Beside(ctx, raw, src, in.signature(in.dir, in.root))
 	}
 	if err != nil {
 		return ecosystem.Evidence{}, err
@@ -39,22 +39,6 @@ func (e *Ecosystem) release(ctx context.Context, in inspection, src ecosystem.So
 		evidence.Note = strings.TrimPrefix(evidence.Note+"; it states no SHA-256 or SHA-512", "; ")
 	}
 	return evidence, in.list(stated)
-}
-
-// detached checks a Release against the Release.gpg beside it. Without one it is unsigned.
-func (in inspection) detached(ctx context.Context, keys pgp.Keyring, raw []byte, src ecosystem.Source) (pgp.Verdict, error) {
-	body, err := src.Document(ctx, in.signature(in.dir, in.root))
-	switch {
-	case ctx.Err() != nil:
-		return pgp.Verdict{}, ctx.Err()
-	case err != nil:
-		return pgp.Verdict{Note: "not signed: " + err.Error()}, nil
-	}
-	armored, err := readSmall(body)
-	if err != nil {
-		return pgp.Verdict{}, err
-	}
-	return keys.Detached(raw, armored)
 }
 
 // list emits the files of a release, and their names by digest if it has them.

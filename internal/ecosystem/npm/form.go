@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/site"
 )
 
 // Media types of packuments.
@@ -53,30 +54,13 @@ func rewritesLinks(client string) bool {
 // full one, or likes both the same.
 func wantsAbbreviated(accept string) bool {
 	full, short := -1.0, -1.0
-	for field := range strings.SplitSeq(accept, ",") {
-		name, params, _ := strings.Cut(field, ";")
-		switch strings.ToLower(strings.TrimSpace(name)) {
+	for name, quality := range site.Accepted(accept) {
+		switch name {
 		case abbreviatedType:
-			short = quality(params)
+			short = quality
 		case fullType:
-			full = quality(params)
+			full = quality
 		}
 	}
 	return short > 0 && short >= full
-}
-
-// quality returns the q parameter of a media range, 1 if it has none, 0 if it is malformed.
-func quality(params string) float64 {
-	for p := range strings.SplitSeq(params, ";") {
-		name, value, _ := strings.Cut(p, "=")
-		if strings.ToLower(strings.TrimSpace(name)) != "q" {
-			continue
-		}
-		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil {
-			return 0
-		}
-		return q
-	}
-	return 1
 }

@@ -1,10 +1,8 @@
 package pypi
 
 import (
-	"strconv"
-	"strings"
-
 	"sutler/internal/ecosystem"
+	"sutler/internal/ecosystem/site"
 )
 
 // Media types of project pages.
@@ -28,12 +26,11 @@ func forClient(res ecosystem.Resource, r ecosystem.Request) ecosystem.Resource {
 		return res
 	}
 	var asJSON, asHTML, asPlain bool
-	for field := range strings.SplitSeq(r.Accept, ",") {
-		name, params, _ := strings.Cut(field, ";")
-		if quality(params) == 0 {
+	for name, quality := range site.Accepted(r.Accept) {
+		if quality == 0 {
 			continue
 		}
-		switch strings.ToLower(strings.TrimSpace(name)) {
+		switch name {
 		case jsonType, "application/vnd.pypi.simple.latest+json":
 			asJSON = true
 		case htmlType, "application/vnd.pypi.simple.latest+html":
@@ -52,20 +49,4 @@ func forClient(res ecosystem.Resource, r ecosystem.Request) ecosystem.Resource {
 		res.Form, res.FormType = formHTML, plainType+"; charset=utf-8"
 	}
 	return res
-}
-
-// quality returns the q parameter of a media range, 1 if it has none, 0 if it is malformed.
-func quality(params string) float64 {
-	for p := range strings.SplitSeq(params, ";") {
-		name, value, _ := strings.Cut(p, "=")
-		if strings.ToLower(strings.TrimSpace(name)) != "q" {
-			continue
-		}
-		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil {
-			return 0
-		}
-		return q
-	}
-	return 1
 }

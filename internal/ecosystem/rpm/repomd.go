@@ -38,18 +38,7 @@ func (e *Ecosystem) verify(ctx context.Context, in inspection, raw []byte, src e
 	if !e.signed {
 		return pgp.Verdict{Note: "no key to check a signature with"}, nil
 	}
-	body, err := src.Document(ctx, in.signature(in.base))
-	switch {
-	case ctx.Err() != nil:
-		return pgp.Verdict{}, ctx.Err()
-	case err != nil:
-		return pgp.Verdict{Note: "not signed: " + err.Error()}, nil
-	}
-	armored, err := readSmall(body)
-	if err != nil {
-		return pgp.Verdict{}, err
-	}
-	return e.keys.Detached(raw, armored)
+	return e.keys.Beside(ctx, raw, src, in.signature(in.base))
 }
 
 // A statement is what a repomd.xml says.
