@@ -90,11 +90,12 @@ func (r *Resolver) serve(ctx context.Context, at netip.AddrPort) error {
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	tcp := &miekg.Server{Listener: netutil.LimitListener(stream, maxConns), Handler: r.handler(ctx, at.Addr()),
+	own := r.place(at.Addr())
+	tcp := &miekg.Server{Listener: netutil.LimitListener(stream, maxConns), Handler: r.handler(ctx, own),
 		ReadTimeout: maxIdle, WriteTimeout: maxIdle, IdleTimeout: func() time.Duration { return maxIdle }}
 	failed := make(chan error, 2)
 	var both sync.WaitGroup
-	both.Go(func() { failed <- r.serveUDP(ctx, conn, at.Addr()) })
+	both.Go(func() { failed <- r.serveUDP(ctx, conn, own) })
 	both.Go(func() { failed <- tcp.ActivateAndServe() })
 	r.setBound(at, true)
 	select {
