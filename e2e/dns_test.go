@@ -106,16 +106,7 @@ func (n *dnsNet) rawdns(name, config string) int {
 	n.t.Helper()
 	path := filepath.Join(n.t.TempDir(), "rawdns.json")
 	write(n.t, path, config)
-	command := append(n.enter(name), "rawdns", path)
-	cmd := exec.Command(command[0], command[1:]...)
-	if err := cmd.Start(); err != nil {
-		n.t.Fatal(err)
-	}
-	n.t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it runs
-		_ = cmd.Wait()         // its status is the signal
-	})
-	return cmd.Process.Pid
+	return n.background(name, "rawdns", path)
 }
 
 // dig asks from the box and returns the code and the sorted answers in one line.

@@ -272,7 +272,7 @@ halt() { # the daemon, not its network
 	local pid child
 	if running; then
 		pid=$(cat "$pidfile")
-		child=$(ps -o pid= --ppid "$pid" | head -1 | tr -d ' ')
+		child=$(ps -o pid= --ppid "$pid" | head -1 | tr -d ' ') || true # it may be ending by itself
 		kill -TERM "${child:-$pid}" 2>/dev/null || true
 		for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
 		kill -KILL "$pid" 2>/dev/null || true
