@@ -182,7 +182,11 @@ func (r *Resolver) serveUDP(ctx context.Context, conn *net.UDPConn, at netip.Add
 				continue
 			}
 			query := in[i].Buffers[0][:in[i].N]
-			if answer := r.quick(ctx, query, buffers[i].Buffers[0][:0], from.AddrPort().Addr(), at); answer != nil {
+			answer := r.quick(ctx, query, buffers[i].Buffers[0][:0], from.AddrPort().Addr(), at)
+			if answer == nil && r.still(query) {
+				answer = r.handle(ctx, query, from.AddrPort().Addr(), at)
+			}
+			if answer != nil {
 				out = append(out, ipv4.Message{Buffers: [][]byte{answer}, Addr: from})
 				continue
 			}
