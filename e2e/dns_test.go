@@ -30,6 +30,9 @@ const (
 	boxAddr   = "10.66.0.2"
 	peerAddr  = "10.66.0.3"
 	worldAddr = "10.67.0.2"
+
+	hubAddr6   = "fd66::1"
+	worldAddr6 = "fd67::2"
 )
 
 func newDNSNet(t *testing.T) *dnsNet {
@@ -47,21 +50,32 @@ func newDNSNet(t *testing.T) *dnsNet {
 	n.in("hub", "ip", "link", "add", "dk0", "type", "bridge")
 	n.in("hub", "ip", "addr", "add", hubAddr+"/24", "dev", "dk0")
 	n.in("hub", "ip", "link", "set", "dk0", "up")
-	n.in("hub", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	n.in("hub", "ip", "addr", "add", hubAddr6+"/64", "dev", "dk0", "nodad")
+	n.in("hub", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	for name, a := range map[string]string{"box": boxAddr, "peer": peerAddr, "world": worldAddr} {
 		n.in("hub", "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", n.ns(name))
 		n.in("hub", "ip", "link", "set", name, "up")
 		n.in(name, "ip", "addr", "add", a+"/24", "dev", "eth0")
+		n.in(name, "ip", "addr", "add", sixth(a)+"/64", "dev", "eth0", "nodad")
 		n.in(name, "ip", "link", "set", "eth0", "up")
+		gateway := hubAddr
 		if name == "world" {
-			n.in("hub", "ip", "addr", "add", "10.67.0.1/24", "dev", name)
-			n.in(name, "ip", "route", "add", "default", "via", "10.67.0.1")
-			continue
+			gateway = "10.67.0.1"
+			n.in("hub", "ip", "addr", "add", gateway+"/24", "dev", name)
+			n.in("hub", "ip", "addr", "add", sixth(gateway)+"/64", "dev", name, "nodad")
+		} else {
+			n.in("hub", "ip", "link", "set", name, "master", "dk0")
 		}
-		n.in("hub", "ip", "link", "set", name, "master", "dk0")
-		n.in(name, "ip", "route", "add", "default", "via", hubAddr)
+		n.in(name, "ip", "route", "add", "default", "via", gateway)
+		n.in(name, "ip", "route", "add", "default", "via", sixth(gateway))
 	}
 	return n
+}
+
+// sixth returns the address of IPv6 that goes with one of IPv4 in a dnsNet.
+func sixth(a string) string {
+	f := strings.Split(a, ".")
+	return "fd" + f[1] + "::" + f[3]
 }
 
 func (n *dnsNet) ns(name string) string { return n.prefix + "-" + name }
@@ -92,16 +106,7 @@ func (n *dnsNet) rawdns(name, config string) int {
 	n.t.Helper()
 	path := filepath.Join(n.t.TempDir(), "rawdns.json")
 	write(n.t, path, config)
-	command := append(n.enter(name), "rawdns", path)
-	cmd := exec.Command(command[0], command[1:]...)
-	if err := cmd.Start(); err != nil {
-		n.t.Fatal(err)
-	}
-	n.t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it runs
-		_ = cmd.Wait()         // its status is the signal
-	})
-	return cmd.Process.Pid
+	return n.background(name, "rawdns", path)
 }
 
 // dig asks from the box and returns the code and the sorted answers in one line.
@@ -244,34 +249,67 @@ func TestDNSLikeRawdns(t *testing.T) {
 }
 
 // TestDNSDeadMansSwitch kills sutler while a bridge is redirected to it: names are looked up
-// where they were before, within four seconds.
+// where they were before, within four seconds, over IPv4 and IPv6.
 func TestDNSDeadMansSwitch(t *testing.T) {
 	n := newDNSNet(t)
 	n.rawdns("world", worldZones)
 	const ours, theirs = "NOERROR dl.test. IN A " + hubAddr, "NOERROR dl.test. IN A 192.0.2.80"
-	n.until(theirs, 10*time.Second, worldAddr, "dl.test", "A")
-	d := startIn(t, n.enter("hub"), "127.0.0.1:7885", "DNS_LISTEN="+hubAddr+":53", "DNS_REDIRECT=dk0", "DNS_UPSTREAMS="+worldAddr, "HOSTS=generic=dl.test")
-	n.until(ours, 5*time.Second, worldAddr, "dl.test", "A")
+	both := func(want string, within time.Duration) (took time.Duration) {
+		t.Helper()
+		for _, server := range []string{worldAddr, worldAddr6} {
+			took += n.until(want, within-took, server, "dl.test", "A")
+		}
+		return took
+	}
+	both(theirs, 10*time.Second)
+	d := startIn(t, n.enter("hub"), "127.0.0.1:7885", "DNS_LISTEN="+hubAddr+":53,["+hubAddr6+"]:53", "DNS_REDIRECT=dk0", "DNS_UPSTREAMS="+worldAddr, "HOSTS=generic=dl.test")
+	both(ours, 5*time.Second)
 	for started := time.Now(); time.Since(started) < 7*time.Second; time.Sleep(50 * time.Millisecond) {
-		if got := n.dig(worldAddr, "dl.test", "A"); got != ours {
-			t.Fatalf("%s after the start: %q", time.Since(started), got)
+		for _, server := range []string{worldAddr, worldAddr6} {
+			if got := n.dig(server, "dl.test", "A"); got != ours {
+				t.Fatalf("%s after the start at %s: %q", time.Since(started), server, got)
+			}
 		}
 	}
-	if got := n.dig(worldAddr, "dl.test", "A", "+tcp"); got != ours {
-		t.Errorf("over TCP: %q", got)
+	for _, server := range []string{worldAddr, worldAddr6} {
+		if got := n.dig(server, "dl.test", "A", "+tcp"); got != ours {
+			t.Errorf("over TCP at %s: %q", server, got)
+		}
 	}
 	d.kill()
-	t.Logf("killed: real answers after %s", n.until(theirs, 4*time.Second, worldAddr, "dl.test", "A"))
+	t.Logf("killed: real answers after %s", both(theirs, 4*time.Second))
 	d.serve()
-	n.until(ours, 5*time.Second, worldAddr, "dl.test", "A")
+	both(ours, 5*time.Second)
 	n.in("hub", "nft", "flush", "ruleset")
-	n.until(ours, 5*time.Second, worldAddr, "dl.test", "A") // rules that somebody flushed are made again
+	both(ours, 5*time.Second) // rules that somebody flushed are made again
 	d.stop()
-	if got := n.dig(worldAddr, "dl.test", "A"); got != theirs {
-		t.Errorf("after the stop: %q", got)
+	for _, server := range []string{worldAddr, worldAddr6} {
+		if got := n.dig(server, "dl.test", "A"); got != theirs {
+			t.Errorf("after the stop at %s: %q", server, got)
+		}
 	}
 	if out := n.in("hub", "nft", "list", "ruleset"); strings.TrimSpace(out) != "" {
 		t.Errorf("left behind:\n%s", out)
+	}
+}
+
+// TestDNSFamilies asks where only IPv6, and where both families are listened on: whoever asks
+// two resolvers gets the same addresses from both.
+func TestDNSFamilies(t *testing.T) {
+	n := newDNSNet(t)
+	const a, aaaa, none = "NOERROR dl.test. IN A " + hubAddr, "NOERROR dl.test. IN AAAA " + hubAddr6, "NOERROR "
+	for listen, want := range map[string][2]string{
+		"[" + hubAddr6 + "]:53":                 {none, aaaa},
+		hubAddr + ":53,[" + hubAddr6 + "]:53":   {a, none},
+		hubAddr + ":5353,[" + hubAddr6 + "]:53": {a, none},
+		"127.0.0.1:5353,[" + hubAddr6 + "]:53":  {none, aaaa},
+	} {
+		d := startIn(t, n.enter("hub"), "127.0.0.1:7885", "DNS_LISTEN="+listen, "HOSTS=generic=dl.test")
+		n.until(want[0], 5*time.Second, hubAddr6, "dl.test", "A")
+		if got := n.dig(hubAddr6, "dl.test", "AAAA"); got != want[1] {
+			t.Errorf("listening on %s: AAAA is %q, want %q", listen, got, want[1])
+		}
+		d.stop()
 	}
 }
 

@@ -45,7 +45,7 @@ need() {
 	veth=se2e$instance
 	case $name in
 	docker20) suite=bookworm net=$prefix.20 packages=docker.io,iptables,ca-certificates,git ;;
-	docker28) suite=sid net=$prefix.28 packages=docker.io,docker-cli,docker-buildx,iptables,ca-certificates,git ;;
+	docker28) suite=sid net=$prefix.28 packages=docker.io,docker-cli,docker-buildx,docker-compose,iptables,ca-certificates,git ;;
 	buildkitd) suite=sid net=$prefix.34 tree=$cache/docker28 packages= ;;
 	*) die "no engine \"$name\"; there are docker20, docker28 and buildkitd" ;;
 	esac
@@ -60,9 +60,9 @@ archive() {
 	echo "$uri"
 }
 
-# bootstrap SUITE DIR PACKAGES: a tree that is there is complete.
+# bootstrap SUITE DIR PACKAGES
 bootstrap() {
-	[ ! -d "$2" ] || return 0
+	[ ! -d "$2" ] || { complete "$2" "$3"; return; }
 	local uri
 	command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get install debootstrap"
 	uri=$(archive)
@@ -71,6 +71,19 @@ bootstrap() {
 	debootstrap --variant=minbase ${3:+--include="$3"} "$1" "$2.part" "$uri" >"$2.log" 2>&1 || die "debootstrap failed, see $2.log"
 	rm -rf "$2.part"/var/cache/apt/archives/*.deb
 	mv "$2.part" "$2"
+}
+
+# complete DIR PACKAGES: a tree of an earlier time gets what was not asked for then. Its
+# own index may have expired, which debootstrap does not mind either.
+complete() {
+	local p missing=()
+	for p in ${2//,/ }; do chroot "$1" dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	say "adding ${missing[*]} to $1"
+	cat /etc/resolv.conf >"$1/etc/resolv.conf"
+	mkdir -p "$1/var/cache/apt/archives/partial"
+	chroot "$1" sh -ec 'apt-get -o Acquire::Check-Valid-Until=false update; apt-get -y --no-install-recommends install "$@"; apt-get clean' \
+		sh "${missing[@]}" >>"$1.log" 2>&1 </dev/null 9>&- || die "apt-get failed, see $1.log"
 }
 
 # tool NAME PACKAGE VERSION: a Go program built into the cache. It is built from a
@@ -174,7 +187,10 @@ clients() {
 	[ -e "$at/config/config.json" ] || echo '{}' >"$at/config/config.json"
 	client usr/bin/docker "$at/bin/docker"
 	case $name in
-	docker28) client usr/libexec/docker/cli-plugins/docker-buildx "$at/config/cli-plugins/docker-buildx" ;;
+	docker28)
+		client usr/libexec/docker/cli-plugins/docker-buildx "$at/config/cli-plugins/docker-buildx"
+		client usr/libexec/docker/cli-plugins/docker-compose "$at/config/cli-plugins/docker-compose"
+		;;
 	buildkitd)
 		ln -sfn "$(tool buildx github.com/docker/buildx/cmd/buildx $BUILDX_VERSION)" "$at/config/cli-plugins/docker-buildx"
 		ln -sfn "$(tool buildctl github.com/moby/buildkit/cmd/buildctl $BUILDKIT_VERSION)" "$at/bin/buildctl"
@@ -256,7 +272,7 @@ halt() { # the daemon, not its network
 	local pid child
 	if running; then
 		pid=$(cat "$pidfile")
-		child=$(ps -o pid= --ppid "$pid" | head -1 | tr -d ' ')
+		child=$(ps -o pid= --ppid "$pid" | head -1 | tr -d ' ') || true # it may be ending by itself
 		kill -TERM "${child:-$pid}" 2>/dev/null || true
 		for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
 		kill -KILL "$pid" 2>/dev/null || true

@@ -145,27 +145,30 @@ func (d *process) runDNS(ctx context.Context) {
 	running.Wait()
 }
 
-// Redirects returns where the DNS of each configured bridge is sent: to the listener on the
-// bridge's own address, else to the first one.
+// Redirects returns where the DNS of each configured bridge is sent, by family: to the
+// listener on the bridge's own address, else to the first one of that family.
 func Redirects(c config.Config) []netfilter.Redirect {
-	var listen []netip.AddrPort
+	var families [2][]netip.AddrPort // IPv4, IPv6
 	for _, text := range c.DNS.Listen {
-		if a, err := netip.ParseAddrPort(text); err == nil && a.Addr().Is4() {
-			listen = append(listen, a)
+		a, err := netip.ParseAddrPort(text)
+		switch {
+		case err != nil: // openDNS says so
+		case a.Addr().Is4():
+			families[0] = append(families[0], a)
+		default:
+			families[1] = append(families[1], a)
 		}
 	}
 	var out []netfilter.Redirect
 	for _, bridge := range c.DNS.Redirect {
-		if len(listen) == 0 {
-			return nil // the table is one of IPv4
-		}
-		to := listen[0]
-		for _, a := range addressesOf(bridge) {
-			if i := slices.IndexFunc(listen, func(l netip.AddrPort) bool { return l.Addr() == a }); i >= 0 {
-				to = listen[i]
+		own := addressesOf(bridge)
+		for _, listen := range families {
+			if len(listen) == 0 {
+				continue
 			}
+			i := slices.IndexFunc(listen, func(l netip.AddrPort) bool { return slices.Contains(own, l.Addr()) })
+			out = append(out, netfilter.Redirect{Bridge: bridge, To: listen[max(i, 0)]})
 		}
-		out = append(out, netfilter.Redirect{Bridge: bridge, To: to})
 	}
 	return out
 }

@@ -37,7 +37,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("DescribeNames = %+v, %v", n, err)
 	}
 	c.DNS.Redirect = []string{"docker0"}
-	if n, err := DescribeNames(c); err != nil || !strings.Contains(n.Rules, "dnat to "+c.DNS.Listen[0]) {
+	if n, err := DescribeNames(c); err != nil || !strings.Contains(n.Rules, "dnat ip to "+c.DNS.Listen[0]) {
 		t.Errorf("rules: %v\n%s", err, n.Rules)
 	}
 }

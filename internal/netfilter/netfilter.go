@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Table is the name of the table, of family ip.
+// Table is the name of the table, of family inet.
 const Table = "sutler"
 
 const (
@@ -28,40 +28,70 @@ const (
 	callWithin = 2 * time.Second
 )
 
-// A Redirect sends the DNS of one bridge to a resolver.
+// A Redirect sends the DNS of one bridge to a resolver: what containers ask over IPv4 if To is
+// an address of IPv4, else what they ask over IPv6. A bridge may have one of each.
 type Redirect struct {
 	Bridge string // name of the interface
 	To     netip.AddrPort
+}
+
+// A family is how nft speaks of one of the two.
+type family struct{ protocol, keyword, set string }
+
+// families are both. Each has a set of its own: one listener may be alive without the other.
+var families = [...]family{{"ipv4", "ip", "alive"}, {"ipv6", "ip6", "alive6"}}
+
+func (r Redirect) family() family {
+	if r.To.Addr().Unmap().Is4() {
+		return families[0]
+	}
+	return families[1]
+}
+
+// target returns where to, as nft reads it: an address has no zone in a rule.
+func (r Redirect) target() string {
+	return netip.AddrPortFrom(r.To.Addr().Unmap().WithZone(""), r.To.Port()).String()
 }
 
 // Rules returns the rule set, as nft reads it. It replaces a table that an earlier process
 // left, in one step, and does nothing until bridges are put into the set.
 func Rules(redirects []Redirect) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "table ip %s\ndelete table ip %s\ntable ip %s {\n", Table, Table, Table)
-	b.WriteString("\tset alive {\n\t\ttype ifname\n\t\tflags timeout\n\t}\n")
+	fmt.Fprintf(&b, "table inet %s\ndelete table inet %s\ntable inet %s {\n", Table, Table, Table)
+	for _, f := range families {
+		fmt.Fprintf(&b, "\tset %s {\n\t\ttype ifname\n\t\tflags timeout\n\t}\n", f.set)
+	}
 	b.WriteString("\tchain dns {\n\t\ttype nat hook prerouting priority dstnat - 10; policy accept;\n")
 	for _, r := range redirects {
+		f := r.family()
 		for _, protocol := range [...]string{"udp", "tcp"} {
-			fmt.Fprintf(&b, "\t\tiifname %q iifname @alive %s dport 53 dnat to %s\n", r.Bridge, protocol, r.To)
+			fmt.Fprintf(&b, "\t\tmeta nfproto %s iifname %q iifname @%s %s dport 53 dnat %s to %s\n", f.protocol, r.Bridge, f.set, protocol, f.keyword, r.target())
 		}
 	}
 	b.WriteString("\t}\n}\n")
 	return b.String()
 }
 
-// renewal returns what puts the bridges into the set for another while. An element that is
+// renewal returns what puts the bridges into their sets for another while. An element that is
 // there keeps its old deadline when it is added again, so it is taken out in the same step;
 // the first line is there so that it can be.
 func renewal(redirects []Redirect) string {
-	var plain, timed []string
-	for _, r := range redirects {
-		plain = append(plain, fmt.Sprintf("%q", r.Bridge))
-		timed = append(timed, fmt.Sprintf("%q timeout %s", r.Bridge, lapse))
+	var b strings.Builder
+	for _, f := range families {
+		var plain, timed []string
+		for _, r := range redirects {
+			if r.family() == f {
+				plain = append(plain, fmt.Sprintf("%q", r.Bridge))
+				timed = append(timed, fmt.Sprintf("%q timeout %s", r.Bridge, lapse))
+			}
+		}
+		if len(plain) == 0 {
+			continue
+		}
+		names, at := strings.Join(plain, ", "), "element inet "+Table+" "+f.set
+		fmt.Fprintf(&b, "add %s { %s }\ndelete %s { %s }\nadd %s { %s }\n", at, names, at, names, at, strings.Join(timed, ", "))
 	}
-	names := strings.Join(plain, ", ")
-	return fmt.Sprintf("add element ip %s alive { %s }\ndelete element ip %s alive { %s }\nadd element ip %s alive { %s }\n",
-		Table, names, Table, names, Table, strings.Join(timed, ", "))
+	return b.String()
 }
 
 // A Switch is the dead man's switch. All members are required.
@@ -126,7 +156,7 @@ func (s Switch) remove(ctx context.Context) {
 
 // Remove removes the table; none is fine.
 func Remove(ctx context.Context) error {
-	return nft(ctx, fmt.Sprintf("table ip %s\ndelete table ip %s\n", Table, Table))
+	return nft(ctx, fmt.Sprintf("table inet %s\ndelete table inet %s\n", Table, Table))
 }
 
 // nft runs commands in one transaction.

@@ -8,23 +8,35 @@ import (
 	"testing"
 )
 
-const golden = `table ip sutler
-delete table ip sutler
-table ip sutler {
+const golden = `table inet sutler
+delete table inet sutler
+table inet sutler {
 	set alive {
+		type ifname
+		flags timeout
+	}
+	set alive6 {
 		type ifname
 		flags timeout
 	}
 	chain dns {
 		type nat hook prerouting priority dstnat - 10; policy accept;
-		iifname "docker0" iifname @alive udp dport 53 dnat to 172.17.0.1:53
-		iifname "docker0" iifname @alive tcp dport 53 dnat to 172.17.0.1:53
+		meta nfproto ipv4 iifname "docker0" iifname @alive udp dport 53 dnat ip to 172.17.0.1:53
+		meta nfproto ipv4 iifname "docker0" iifname @alive tcp dport 53 dnat ip to 172.17.0.1:53
+		meta nfproto ipv6 iifname "docker0" iifname @alive6 udp dport 53 dnat ip6 to [fd00:17::1]:53
+		meta nfproto ipv6 iifname "docker0" iifname @alive6 tcp dport 53 dnat ip6 to [fd00:17::1]:53
+		meta nfproto ipv6 iifname "br-1" iifname @alive6 udp dport 53 dnat ip6 to [fe80::1]:5353
+		meta nfproto ipv6 iifname "br-1" iifname @alive6 tcp dport 53 dnat ip6 to [fe80::1]:5353
 	}
 }
 `
 
 func TestRules(t *testing.T) {
-	redirects := []Redirect{{"docker0", netip.MustParseAddrPort("172.17.0.1:53")}}
+	redirects := []Redirect{
+		{Bridge: "docker0", To: netip.MustParseAddrPort("172.17.0.1:53")},
+		{Bridge: "docker0", To: netip.MustParseAddrPort("[fd00:17::1]:53")},
+		{Bridge: "br-1", To: netip.MustParseAddrPort("[fe80::1%br-1]:5353")},
+	}
 	if got := Rules(redirects); got != golden {
 		t.Errorf("Rules:\n%s", got)
 	}

@@ -83,6 +83,41 @@ func (c *clients) listensOn(a netip.Addr) bool {
 	return false
 }
 
+// place returns where intercepted hosts are for those who ask at an address: there, but for
+// one of IPv6 at the IPv4 listener of the same interface, if it has one. Clients that ask
+// both would else be told by each that the host has no address of the other family, and
+// musl believes whoever says so first.
+func (r *Resolver) place(at netip.Addr) netip.Addr {
+	if at = at.Unmap(); at.Is4() {
+		return at
+	}
+	all, err := net.Interfaces()
+	if err != nil {
+		return at
+	}
+	for _, i := range all {
+		beside, here := at, false
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it is gone
+		}
+		for _, a := range addrs {
+			p, err := netip.ParsePrefix(a.String())
+			if err != nil {
+				continue
+			}
+			here = here || p.Addr() == at.WithZone("") && (at.Zone() == "" || at.Zone() == i.Name)
+			if p.Addr().Is4() && r.clients.listensOn(p.Addr()) {
+				beside = p.Addr()
+			}
+		}
+		if here {
+			return beside
+		}
+	}
+	return at
+}
+
 // IsBridge reports whether an interface has the name of a container engine's bridge.
 func IsBridge(name string) bool {
 	for _, b := range [...]string{"docker", "br-", "podman", "cni-podman", "buildkit"} {

@@ -355,3 +355,21 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func TestStill(t *testing.T) {
+	r := resolver(t, Options{Intercept: []string{"dl.example", "in.s.example"}, Zones: []Zone{
+		{Name: "s.example", Kind: Static, Records: []string{"A 10.0.0.1", `TXT "x"`}},
+		{Name: "c.example", Kind: Static, Records: []string{"CNAME elsewhere.example."}},
+		{Name: "docker", Kind: Containers, Engine: Engine{URL: "unix:///nowhere"}}}})
+	for name, want := range map[string]bool{"s.example.": true, "X.S.example.": true, "in.s.example.": false, "c.example.": false, "web.docker.": false, "dl.example.": false, "other.example.": false} {
+		m := new(miekg.Msg)
+		m.SetQuestion(name, miekg.TypeTXT)
+		query, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.still(query); got != want {
+			t.Errorf("still(%s) = %v, want %v", name, got, want)
+		}
+	}
+}

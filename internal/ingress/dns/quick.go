@@ -62,6 +62,22 @@ func (r *Resolver) quick(ctx context.Context, query, out []byte, client, at neti
 	return out
 }
 
+// still reports whether a query is answered from configured records alone, so that whoever
+// answers it in place never waits for others.
+func (r *Resolver) still(query []byte) bool {
+	end, _, ok := plainQuestion(query)
+	if !ok {
+		return false
+	}
+	var buffer [256]byte
+	name, ok := appendName(buffer[:0], query[headerSize:end-4])
+	if !ok {
+		return false
+	}
+	f := r.table.find(name, false)
+	return !f.intercepted && !f.service && f.zone.kind == Static && !f.zone.follows
+}
+
 // plainQuestion returns where the one question of a query ends and its type, if the query
 // has nothing else but perhaps an OPT record of version 0 without options.
 func plainQuestion(q []byte) (end int, qtype uint16, ok bool) {

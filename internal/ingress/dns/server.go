@@ -90,11 +90,12 @@ func (r *Resolver) serve(ctx context.Context, at netip.AddrPort) error {
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	tcp := &miekg.Server{Listener: netutil.LimitListener(stream, maxConns), Handler: r.handler(ctx, at.Addr()),
+	own := r.place(at.Addr())
+	tcp := &miekg.Server{Listener: netutil.LimitListener(stream, maxConns), Handler: r.handler(ctx, own),
 		ReadTimeout: maxIdle, WriteTimeout: maxIdle, IdleTimeout: func() time.Duration { return maxIdle }}
 	failed := make(chan error, 2)
 	var both sync.WaitGroup
-	both.Go(func() { failed <- r.serveUDP(ctx, conn, at.Addr()) })
+	both.Go(func() { failed <- r.serveUDP(ctx, conn, own) })
 	both.Go(func() { failed <- tcp.ActivateAndServe() })
 	r.setBound(at, true)
 	select {
@@ -181,7 +182,11 @@ func (r *Resolver) serveUDP(ctx context.Context, conn *net.UDPConn, at netip.Add
 				continue
 			}
 			query := in[i].Buffers[0][:in[i].N]
-			if answer := r.quick(ctx, query, buffers[i].Buffers[0][:0], from.AddrPort().Addr(), at); answer != nil {
+			answer := r.quick(ctx, query, buffers[i].Buffers[0][:0], from.AddrPort().Addr(), at)
+			if answer == nil && r.still(query) {
+				answer = r.handle(ctx, query, from.AddrPort().Addr(), at)
+			}
+			if answer != nil {
 				out = append(out, ipv4.Message{Buffers: [][]byte{answer}, Addr: from})
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	miekg "github.com/miekg/dns"
@@ -24,6 +25,7 @@ type zone struct {
 	kind       Kind
 	containers *containers
 	records    []miekg.RR              // owners are filled in for each answer
+	follows    bool                    // there is a CNAME among them
 	upstreams  func() []netip.AddrPort // nil for none
 }
 
@@ -70,6 +72,7 @@ func (t *table) add(z Zone) (err error) {
 		if made.records, err = parseRecords(z.Records); err != nil {
 			return err
 		}
+		made.follows = slices.ContainsFunc(made.records, func(rr miekg.RR) bool { return rr.Header().Rrtype == miekg.TypeCNAME })
 	case Forwarded:
 		if made.upstreams == nil {
 			return fmt.Errorf("name at least one resolver")
