@@ -6,11 +6,40 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 )
+
+// relink makes the links of an answer's Link field lead to the native endpoint, which the
+// client came by. What leads to no resource of the ecosystem is left as it is.
+func relink(a *Answer, link func(string) string) {
+	page, err := url.Parse(a.Resource.URL)
+	if err != nil {
+		return
+	}
+	for i, f := range a.Header {
+		if !strings.EqualFold(f.Name, "Link") {
+			continue
+		}
+		a.Header[i].Value = reference.ReplaceAllStringFunc(f.Value, func(s string) string {
+			to, err := page.Parse(s[1 : len(s)-1])
+			if err != nil {
+				return s
+			}
+			if at := link(to.String()); at != to.String() {
+				return "<" + at + ">"
+			}
+			return s
+		})
+	}
+}
+
+// reference finds where the links of a Link field lead.
+var reference = regexp.MustCompile(`<[^<>]*>`)
 
 // literal answers with what the ecosystem itself has to say.
 func literal(res ecosystem.Resource) *Answer {
