@@ -11,6 +11,7 @@
 #   engines.sh restart NAME    stop the daemon and start it again; fails if it does not come back
 #   engines.sh reset NAME      stop it and delete its images and layers
 #   engines.sh tool NAME PACKAGE VERSION  build a Go program from the module proxy, print its path
+#   engines.sh tree NAME SUITE PACKAGES  make a tree of a Debian release, print its path
 #   engines.sh down [NAME]     stop it (all) and undo what was changed on this machine
 #   engines.sh purge           down, and delete everything that was downloaded or built
 #
@@ -296,6 +297,13 @@ tool)
 	exec 9>"$cache/run/lock"
 	flock 9
 	tool "${2:?which program?}" "${3:?which package?}" "${4:?which version?}"
+	;;
+tree)
+	mkdir -p "$cache/run"
+	exec 9>"$cache/run/lock"
+	flock 9
+	bootstrap "${3:?which suite?}" "$cache/${2:?which tree?}" "${4:?which packages?}" 9>&-
+	echo "$cache/$2"
 	;;
 restart) restart "${2:?which engine?}" ;;
 reset)

@@ -75,7 +75,7 @@ func TestHelm(t *testing.T) {
 	public, native := "https://"+chartHost+"/stable", "http://"+d.addr+"/helm/"+chartHost+"/stable"
 	through := []string{binary, "exec", "--"}
 	c.publish(d, "1.0.0")
-	good := c.files["/stable/pad-1.0.0.tgz"]
+	good := c.files["stable/pad-1.0.0.tgz"]
 	c.put("/stable/pad-1.0.0.tgz", spoil(good))
 	for _, way := range []struct {
 		repo    string

@@ -140,7 +140,7 @@ func TestHex(t *testing.T) {
 	repo := newHexRepository(t)
 	repo.publish("1.0.0")
 	d := start(t, append(repo.settings(map[string]string{"https://" + hexHost + "/": "/"}), "HOSTS=hex="+hexHost)...)
-	good := repo.files["/tarballs/pad-1.0.0.tar"]
+	good := repo.files["tarballs/pad-1.0.0.tar"]
 	repo.put("/tarballs/pad-1.0.0.tar", spoil(good))
 	if version, got := repo.compile(d); got.code == 0 || version != "" {
 		t.Errorf("rebar3 took a tarball that was changed: exit %d\n%s%s", got.code, got.out, got.err)

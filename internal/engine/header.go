@@ -91,11 +91,21 @@ func base64Of(d digest.Digest) string {
 	return base64.StdEncoding.EncodeToString(raw)
 }
 
+// strong finds validators that hold byte for byte.
+var strong = regexp.MustCompile(`^"[\x21\x23-\x7e]+"$`)
+
 // addHeader adds the fields kept of the origin's answer and those that the ecosystem wants.
 // A field whose digest is not known yet is left out.
 func (a *Answer) addHeader(kept []ecosystem.Setting, md5 string) {
 	all := make([]ecosystem.Setting, 0, len(kept)+len(a.Resource.Header))
-	all = append(all, kept...)
+	for _, f := range kept {
+		switch {
+		case !strings.EqualFold(f.Name, "ETag"):
+			all = append(all, f)
+		case strong.MatchString(f.Value):
+			a.ETag = f.Value
+		}
+	}
 	for _, f := range a.Resource.Header {
 		for _, mark := range [...]string{"{sha256}", "{sha256-base64}", "{md5}"} {
 			if !strings.Contains(f.Value, mark) {

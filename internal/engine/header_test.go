@@ -38,7 +38,7 @@ func TestHeader(t *testing.T) {
 }
 
 // TestLink makes the links of a field lead to the native endpoint, for who came by it, from
-// the origin and from the store; what leads elsewhere stays.
+// the origin and from the store; what leads elsewhere stays. The origin's validator is kept too.
 func TestLink(t *testing.T) {
 	b := newBench(t, map[string]string{"list/a": "signer k\n"}, policy.Rules{})
 	for _, base := range []string{"", "http://127.0.0.1:1", "http://127.0.0.1:2"} {
@@ -55,6 +55,9 @@ func TestLink(t *testing.T) {
 			}
 			if i := slices.IndexFunc(a.Header, func(f ecosystem.Setting) bool { return f.Name == "Link" }); i < 0 || a.Header[i].Value != want {
 				t.Errorf("at %q: %v, want %s", base, a.Header, want)
+			}
+			if a.ETag != `"of-the-origin"` {
+				t.Errorf("at %q: ETag %s", base, a.ETag)
 			}
 			a.Close()
 		}
