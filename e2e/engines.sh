@@ -10,6 +10,8 @@
 #   engines.sh root NAME       print the folder that is the engine's root
 #   engines.sh restart NAME    stop the daemon and start it again; fails if it does not come back
 #   engines.sh reset NAME      stop it and delete its images and layers
+#   engines.sh tool NAME PACKAGE VERSION  build a Go program from the module proxy, print its path
+#   engines.sh tree NAME SUITE PACKAGES  make a tree of a Debian release, print its path
 #   engines.sh down [NAME]     stop it (all) and undo what was changed on this machine
 #   engines.sh purge           down, and delete everything that was downloaded or built
 #
@@ -306,6 +308,19 @@ env) need "${2:?which engine?}"; variables | sed -E "s/^([^=]+)=(.*)/export \1='
 exec) need "${2:?which engine?}"; shift 2; in_env "$@" ;;
 chroot) need "${2:?which engine?}"; shift 2; nsenter --all --target="$(ps -o pid= --ppid "$(cat "$pidfile")" | head -1 | tr -d ' ')" "$@" ;;
 root) need "${2:?which engine?}"; echo "$tree" ;;
+tool)
+	mkdir -p "$cache/run" "$cache/bin"
+	exec 9>"$cache/run/lock"
+	flock 9
+	tool "${2:?which program?}" "${3:?which package?}" "${4:?which version?}"
+	;;
+tree)
+	mkdir -p "$cache/run"
+	exec 9>"$cache/run/lock"
+	flock 9
+	bootstrap "${3:?which suite?}" "$cache/${2:?which tree?}" "${4:?which packages?}" 9>&-
+	echo "$cache/$2"
+	;;
 restart) restart "${2:?which engine?}" ;;
 reset)
 	stop "${2:?which engine?}"

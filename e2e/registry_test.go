@@ -108,7 +108,11 @@ func (r *registry) blob(name, mediaType string, b []byte) described {
 	r.t.Helper()
 	d := describe(mediaType, b)
 	at := r.do("POST", "/v2/"+name+"/blobs/uploads/", "", nil).Get("Location")
-	r.do("PUT", at+"&digest="+d.Digest, "application/octet-stream", b)
+	mark := "?"
+	if strings.Contains(at, "?") {
+		mark = "&"
+	}
+	r.do("PUT", at+mark+"digest="+d.Digest, "application/octet-stream", b)
 	return d
 }
 

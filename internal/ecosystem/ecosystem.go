@@ -124,7 +124,8 @@ type Resource struct {
 	// ETag replaces the engine's; it must be strong, with quotes.
 	Header []Setting
 	// Keep names fields of the origin's answer, or of a redirect on the way to it, that are
-	// stored with the body and that clients get, with an origin's refusal as well.
+	// stored with the body and that clients get, with an origin's refusal as well. A strong
+	// ETag among them replaces the engine's, which is not known before the whole body is.
 	Keep []string
 	// Literal is the whole answer, of media type FormType: nobody is asked, nothing stored.
 	Literal []byte

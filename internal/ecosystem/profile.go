@@ -56,6 +56,9 @@ type Mount struct {
 	// path under Path, in its encoded form, and a query that name another origin than the
 	// rest of the mount, or false.
 	Resolve func(escapedPath, rawQuery string) (*url.URL, bool)
+	// Name, if not nil, is the way back of Resolve: it returns the path and query of the
+	// native endpoint for a URL at an origin other than Origin, or false.
+	Name func(origin string) (string, bool)
 }
 
 // hostMark stands for the origin's host in both members of a Mount.
@@ -97,6 +100,9 @@ func (m Mount) Native(origin string) (string, bool) {
 	prefix, suffix, hosted := strings.Cut(m.Path, hostMark)
 	if !hosted {
 		rest, ok := strings.CutPrefix(origin, m.Origin)
+		if !ok && m.Name != nil {
+			return m.Name(origin)
+		}
 		return m.Path + rest, ok
 	}
 	scheme, _, _ := strings.Cut(m.Origin, hostMark)

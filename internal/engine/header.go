@@ -6,11 +6,40 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 )
+
+// relink makes the links of an answer's Link field lead to the native endpoint, which the
+// client came by. What leads to no resource of the ecosystem is left as it is.
+func relink(a *Answer, link func(string) string) {
+	page, err := url.Parse(a.Resource.URL)
+	if err != nil {
+		return
+	}
+	for i, f := range a.Header {
+		if !strings.EqualFold(f.Name, "Link") {
+			continue
+		}
+		a.Header[i].Value = reference.ReplaceAllStringFunc(f.Value, func(s string) string {
+			to, err := page.Parse(s[1 : len(s)-1])
+			if err != nil {
+				return s
+			}
+			if at := link(to.String()); at != to.String() {
+				return "<" + at + ">"
+			}
+			return s
+		})
+	}
+}
+
+// reference finds where the links of a Link field lead.
+var reference = regexp.MustCompile(`<[^<>]*>`)
 
 // literal answers with what the ecosystem itself has to say.
 func literal(res ecosystem.Resource) *Answer {
@@ -62,11 +91,21 @@ func base64Of(d digest.Digest) string {
 	return base64.StdEncoding.EncodeToString(raw)
 }
 
+// strong finds validators that hold byte for byte.
+var strong = regexp.MustCompile(`^"[\x21\x23-\x7e]+"$`)
+
 // addHeader adds the fields kept of the origin's answer and those that the ecosystem wants.
 // A field whose digest is not known yet is left out.
 func (a *Answer) addHeader(kept []ecosystem.Setting, md5 string) {
 	all := make([]ecosystem.Setting, 0, len(kept)+len(a.Resource.Header))
-	all = append(all, kept...)
+	for _, f := range kept {
+		switch {
+		case !strings.EqualFold(f.Name, "ETag"):
+			all = append(all, f)
+		case strong.MatchString(f.Value):
+			a.ETag = f.Value
+		}
+	}
 	for _, f := range a.Resource.Header {
 		for _, mark := range [...]string{"{sha256}", "{sha256-base64}", "{md5}"} {
 			if !strings.Contains(f.Value, mark) {

@@ -37,6 +37,33 @@ func TestHeader(t *testing.T) {
 	}
 }
 
+// TestLink makes the links of a field lead to the native endpoint, for who came by it, from
+// the origin and from the store; what leads elsewhere stays. The origin's validator is kept too.
+func TestLink(t *testing.T) {
+	b := newBench(t, map[string]string{"list/a": "signer k\n"}, policy.Rules{})
+	for _, base := range []string{"", "http://127.0.0.1:1", "http://127.0.0.1:2"} {
+		want := toyLinks
+		if base != "" {
+			want = "<" + base + `/toy/list/a?from=2>; rel="next", <https://elsewhere.test/b>; rel="help"`
+		}
+		req := b.request("list/a")
+		req.Base = base
+		for range 2 {
+			a, err := b.Serve(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := slices.IndexFunc(a.Header, func(f ecosystem.Setting) bool { return f.Name == "Link" }); i < 0 || a.Header[i].Value != want {
+				t.Errorf("at %q: %v, want %s", base, a.Header, want)
+			}
+			if a.ETag != `"of-the-origin"` {
+				t.Errorf("at %q: ETag %s", base, a.ETag)
+			}
+			a.Close()
+		}
+	}
+}
+
 // TestLiteral answers by itself, and leaves no trace in the receipt.
 func TestLiteral(t *testing.T) {
 	b := newBench(t, nil, policy.Rules{})

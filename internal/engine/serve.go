@@ -56,6 +56,9 @@ func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, err
 		e.Receipts.Append(e.failure(req, res, err))
 		return nil, err
 	}
+	if req.Base != "" && len(res.Keep) > 0 {
+		relink(a, e.linker(req.Base, e.ecosystem(res.Ecosystem).Profile()))
+	}
 	return a, nil
 }
 

@@ -46,6 +46,9 @@ type toy struct{}
 
 const toyRoot = "http://toy.test/"
 
+// toyLinks leads to the next part of a list, and elsewhere.
+const toyLinks = `</list/a?from=2>; rel="next", <https://elsewhere.test/b>; rel="help"`
+
 func (toy) Profile() ecosystem.Profile {
 	return ecosystem.Profile{Name: "toy", Hosts: []string{"toy.test"}, Mounts: []ecosystem.Mount{{Path: "/toy/", Origin: toyRoot}}}
 }
@@ -85,6 +88,8 @@ func (t toy) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	case "field":
 		res.Kind, res.Floor, res.Keep, res.Probe, res.Anonymous = ecosystem.Document, time.Minute, []string{"X-Commit"}, "X-Digest", true
 		res.Header = []ecosystem.Setting{{Name: "X-Sum", Value: "sha256:{sha256}"}, {Name: "Repr-Digest", Value: "sha-256=:{sha256-base64}:"}, {Name: "ETag", Value: `"{md5}"`}}
+	case "list":
+		res.Kind, res.Sealed, res.Floor, res.Keep = ecosystem.Document, true, time.Minute, []string{"X-Commit", "Link", "ETag"}
 	case "ping":
 		res.Literal, res.FormType = []byte("{}"), "application/json"
 	case "sum":
@@ -207,7 +212,7 @@ func (o *origin) Fetch(_ context.Context, res ecosystem.Resource, v freshness.Va
 	}
 	return &upstream.Response{Body: io.NopCloser(r), Size: int64(len(body)), Type: "text/plain", URL: res.URL,
 		Validator: freshness.Validator{ETag: tag(body)}, NoStore: o.private[path], Stated: o.stated[path],
-		Header: []ecosystem.Setting{{Name: "X-Commit", Value: "c0ffee"}}[:len(res.Keep)]}, nil
+		Header: []ecosystem.Setting{{Name: "X-Commit", Value: "c0ffee"}, {Name: "Link", Value: toyLinks}, {Name: "ETag", Value: `"of-the-origin"`}}[:len(res.Keep)]}, nil
 }
 
 func (o *origin) set(path, body string) {

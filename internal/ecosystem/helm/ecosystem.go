@@ -62,6 +62,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Hosts:    e.sites.Hosts(),
 		Mounts:   []ecosystem.Mount{{Path: "/helm/{host}/", Origin: "https://{host}/"}},
 		Verified: "charts by the digest that index.yaml states; index.yaml by TLS",
+		Clients:  []string{"Helm 3.19"},
 		Unsupported: []string{
 			"charts that an index names on another host are plain downloads",
 			"charts in container registries (oci://) are requests to those registries",

@@ -44,7 +44,9 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Env:      []ecosystem.Setting{{Name: "HEX_CACERTS_PATH", Value: "{dir}/ca.pem"}},
 		First:    "/hex/packages/jason",
 		Verified: "tarballs by the SHA-256 in the package's list of releases; that by the signature of the public repository, elsewhere by TLS",
+		Clients:  []string{"rebar3 3.19"},
 		Unsupported: []string{
+			"rebar3 does not send the name of its build, so receipts lack its requests, and it trusts no CA by a variable: name it in ssl_cacerts_path of its rebar.config",
 			"the API on its own host, for publishing and searching, is not intercepted",
 			"documentation archives and installers are stored, but not verified",
 		},

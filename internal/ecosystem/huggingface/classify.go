@@ -3,6 +3,7 @@ package huggingface
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		return ecosystem.Resource{}, ecosystem.ErrUnknown
 	}
 	bare := *r.URL
-	if bare.RawQuery == blobs || bare.RawQuery == "download=true" {
+	listing, isListing := pages(bare.RawQuery)
+	if isListing || bare.RawQuery == blobs || bare.RawQuery == "download=true" {
 		bare.RawQuery = ""
 	}
 	q := r
@@ -38,13 +40,31 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 		return ecosystem.Resource{}, ecosystem.ErrUnknown
 	}
 	asked := r.URL.RawQuery
-	if rest, kind, repo, ok := cutAPI(t.Path); ok && asked != "download=true" && len(rest) == 2 && rest[0] == "revision" {
+	if rest, kind, repo, ok := cutAPI(t.Path); ok && isListing && len(rest) >= 2 && rest[0] == "tree" {
+		return tree(t, kind, repo, rest[1], listing), nil
+	}
+	if rest, kind, repo, ok := cutAPI(t.Path); ok && (asked == "" || asked == blobs) && len(rest) == 2 && rest[0] == "revision" {
 		return revision(t.Base, kind, repo, rest[1]), nil
 	}
-	if kind, repo, rest, ok := cutResolve(t.Path); ok && asked != blobs {
+	if kind, repo, rest, ok := cutResolve(t.Path); ok && (asked == "" || asked == "download=true") {
 		return file(t, kind, repo, rest[0]), nil
 	}
 	return ecosystem.Resource{}, ecosystem.ErrBypass
+}
+
+// pages reports whether a query is one of those that clients ask for a tree with, or that the
+// link to the next part of one has, and returns it in a fixed order.
+func pages(query string) (string, bool) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", false
+	}
+	for name, v := range values {
+		if len(v) != 1 || !slices.Contains([]string{"recursive", "expand", "cursor", "limit"}, name) {
+			return "", false
+		}
+	}
+	return values.Encode(), true
 }
 
 // slashed reports whether a revision of the hub's own, whose name has slashes, is asked for.
@@ -62,7 +82,7 @@ func cutAPI(path []string) (rest []string, kind string, repo []string, ok bool) 
 		return nil, "", nil, false
 	}
 	n := 3
-	if path[3] != "revision" {
+	if path[3] != "revision" && path[3] != "tree" {
 		n = 4
 	}
 	return path[n:], path[1], path[2:n], true
@@ -96,13 +116,26 @@ func revision(base, kind string, repo []string, rev string) ecosystem.Resource {
 // is not there, or wants a licence to be accepted.
 func refusal() []string { return []string{"X-Error-Code", "X-Error-Message"} }
 
+// tree returns the resource that lists the files of a revision in parts: each leads to the
+// next in a field of the answer.
+func tree(t site.Target, kind string, repo []string, rev, query string) ecosystem.Resource {
+	res := ecosystem.Resource{
+		Ecosystem: Name, URL: t.URL(), Kind: ecosystem.Document, Sealed: true, Keep: append(refusal(), "Link"),
+		Package: strings.Join(repo, "/"), Version: rev, Floor: floorOf(rev),
+	}
+	if query != "" {
+		res.URL += "?" + query
+	}
+	return res
+}
+
 // file returns the resource of a file. Clients read the commit and the digest from fields
-// of the answer.
+// of the answer, and fail without an ETag, by which they name small files in their own cache.
 func file(t site.Target, kind string, repo []string, rev string) ecosystem.Resource {
 	res := ecosystem.Resource{
 		Ecosystem: Name, URL: t.URL(), Kind: ecosystem.Artifact, Optional: true,
 		Package: strings.Join(repo, "/"), Version: rev,
-		Keep:      append(refusal(), "X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size"),
+		Keep:      append(refusal(), "X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size", "ETag"),
 		VouchedBy: []ecosystem.Resource{revision(t.Base, kind, repo, rev)},
 	}
 	if !isCommit(rev) {

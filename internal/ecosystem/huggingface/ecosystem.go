@@ -43,8 +43,9 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Env:      []ecosystem.Setting{{Name: "HF_HUB_DISABLE_XET", Value: "1"}},
 		First:    "/huggingface/gpt2/resolve/main/config.json",
 		Verified: "large files by the SHA-256 that the list of their revision states, which TLS vouches for; small ones by TLS",
+		Clients:  []string{"huggingface_hub 1.23"},
 		Unsupported: []string{
-			"git, the tree and search of the API are passed through",
+			"git and the search of the API are passed through",
 			"revisions with a slash in their name (refs/pr/1) are passed through",
 			"gated and private files are stored for each credential apart",
 		},

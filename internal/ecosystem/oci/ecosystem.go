@@ -54,11 +54,11 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Title: "container images (docker, containerd, podman, buildah, skopeo, crane)",
 		Hosts: append(publicHosts(), e.hosts...),
 		Mounts: []ecosystem.Mount{{
-			Path: "/v2/", Origin: "https://" + hub + "/v2/", Resolve: resolve,
+			Path: "/v2/", Origin: "https://" + hub + "/v2/", Resolve: resolve, Name: name,
 		}},
 		First:    "/v2/library/hello-world/manifests/latest",
 		Verified: "manifests, configurations and layers by the digest in the request and by the manifest that names them; tags by TLS, and by the digest that the registry states with them",
-		Clients:  []string{"skopeo 1.9", "buildah 1.28", "podman 4.3", "containerd 1.6"},
+		Clients:  []string{"skopeo 1.9", "buildah 1.28", "podman 4.3", "containerd 1.6", "crane 0.20"},
 		Unsupported: []string{
 			"pushing goes to the registry itself: name it in intercept.except where builds push through the proxy",
 			"signatures are stored like any other artifact, but not verified",
@@ -135,4 +135,15 @@ func resolve(path, query string) (*url.URL, bool) {
 	}
 	u.RawQuery = values.Encode()
 	return u, true
+}
+
+// name returns the path and query of the native endpoint for a URL at a registry, whose
+// host becomes the first element: the way back of resolve.
+func name(origin string) (string, bool) {
+	_, rest, _ := strings.Cut(origin, "://")
+	host, path, ok := strings.Cut(rest, "/v2/")
+	if !ok || strings.ContainsAny(host, "/@?#%\\") || !strings.ContainsAny(host, ".:") && host != "localhost" || origin != Origin(host)+"v2/"+path {
+		return "", false
+	}
+	return "/v2/" + host + "/" + path, true
 }

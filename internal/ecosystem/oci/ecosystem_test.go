@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"sutler/internal/ecosystem"
@@ -37,6 +38,33 @@ func TestResolve(t *testing.T) {
 		u, ok := m.URL(tt.path, tt.query)
 		if !ok || u.String() != tt.want {
 			t.Errorf("URL(%s?%s) = %v, %v; want %s", tt.path, tt.query, u, ok, tt.want)
+		}
+	}
+}
+
+// TestName finds the way back from a URL at a registry to the native endpoint.
+func TestName(t *testing.T) {
+	m := example().Profile().Mounts[0]
+	for origin, want := range map[string]string{
+		"https://registry.example/v2/team/app/tags/list?last=b&n=2": "/v2/registry.example/team/app/tags/list?last=b&n=2",
+		"https://registry.example:5000/v2/app/tags/list":            "/v2/registry.example:5000/app/tags/list",
+		"http://127.0.0.1:5000/v2/app/tags/list":                    "/v2/127.0.0.1:5000/app/tags/list",
+		"http://localhost/v2/app/tags/list":                         "/v2/localhost/app/tags/list",
+		m.Origin + "library/app/tags/list":                          "/v2/library/app/tags/list",
+		"http://registry.example/v2/app/tags/list":                  "",
+		"https://registry/v2/app/tags/list":                         "",
+		"https://registry.example/v1/app":                           "",
+		"https://registry.example/a/v2/app":                         "",
+		"https://me@registry.example/v2/app":                        "",
+	} {
+		got, ok := m.Native(origin)
+		if ok != (want != "") || ok && got != want {
+			t.Errorf("%s is at %q, %v, want %q", origin, got, ok, want)
+		}
+		if path, query, _ := strings.Cut(got, "?"); ok {
+			if u, ok := m.URL(path, query); !ok || u.String() != origin {
+				t.Errorf("%s leads back to %v", got, u)
+			}
 		}
 	}
 }

@@ -44,7 +44,7 @@ func New(o Options) *Ecosystem {
 		Hosts:    hosts,
 		Mounts:   mounts(),
 		Verified: "OpenPGP signature of repomd.xml, if it has one, else TLS → SHA-256 of its indexes → SHA-256 of packages",
-		Clients:  []string{"dnf 4.14"},
+		Clients:  []string{"dnf 4.14", "dnf5 5.4"},
 		Unsupported: []string{
 			"repositories that ask for a client certificate are tunnelled",
 			"dnf reads no variable for its authorities: over HTTPS it needs sslcacert, or the bundle of the system",
