@@ -33,19 +33,20 @@ const (
 func (r *Resolver) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, a := range r.options.Listen {
-		all.Go(func() { r.listen(ctx, a, r.place(a.Addr())) })
+		all.Go(func() { r.listen(ctx, a, netip.Addr{}) })
 	}
 	all.Wait()
 	r.serving.Wait()
 }
 
 // Listen listens on one address more until ctx is done, as [Resolver.Run] does. Who asks
-// there gets standIn for intercepted hosts, unless the options name an address for all.
+// there gets standIn for intercepted hosts, or this place if standIn is not valid, unless
+// the options name an address for all.
 func (r *Resolver) Listen(ctx context.Context, at netip.AddrPort, standIn netip.Addr) {
 	r.listen(ctx, at, standIn)
 }
 
-// listen serves on one address until ctx is done; own is given for intercepted hosts.
+// listen serves on one address until ctx is done; own is given for intercepted hosts, if valid.
 func (r *Resolver) listen(ctx context.Context, at netip.AddrPort, own netip.Addr) {
 	tick := time.NewTicker(bindAgain)
 	defer tick.Stop()
@@ -95,6 +96,9 @@ func (r *Resolver) serve(ctx context.Context, at netip.AddrPort, own netip.Addr)
 	stream, err := lc.Listen(ctx, "tcp", at.String())
 	if err != nil {
 		return errors.Join(err, conn.Close())
+	}
+	if !own.IsValid() {
+		own = r.place(at.Addr())
 	}
 	tcp := &miekg.Server{Listener: netutil.LimitListener(stream, maxConns), Handler: r.handler(ctx, own),
 		ReadTimeout: maxIdle, WriteTimeout: maxIdle, IdleTimeout: func() time.Duration { return maxIdle }}
