@@ -61,13 +61,13 @@ func TestStrangers(t *testing.T) {
 	g := newRig(t, network{"pinned.example.com:443": address}, func(o *ingress.ConduitOptions) { o.Rules = policy.Rules{RefuseUnknown: true} })
 	g.led("192.0.2.80:443") // where names lead everybody
 	ours := g.client(true, g.roots)
-	if _, body, err := g.get(ours, "https://pinned.example.com/"); err != nil || body != "GET https://pinned.example.com/ ab12" {
+	if _, body, err := ingresstest.Get(t, ours, "https://pinned.example.com/"); err != nil || body != "GET https://pinned.example.com/ ab12" {
 		t.Errorf("a step: %q, %v", body, err)
 	}
 	ours.CloseIdleConnections()
 	g.strange.Store(true)
 	theirs := g.client(true, roots)
-	if _, body, err := g.get(theirs, "https://pinned.example.com/"); err != nil || body != "real" {
+	if _, body, err := ingresstest.Get(t, theirs, "https://pinned.example.com/"); err != nil || body != "real" {
 		t.Errorf("a stranger: %q, %v", body, err)
 	}
 	theirs.CloseIdleConnections()
@@ -75,7 +75,7 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("receipt line %+v", l)
 	}
 	g.led("192.0.2.80:80")
-	if _, body, err := g.get(g.client(false, roots), "http://npm.example/a"); err != nil || body != "GET http://npm.example/a " {
+	if _, body, err := ingresstest.Get(t, g.client(false, roots), "http://npm.example/a"); err != nil || body != "GET http://npm.example/a " {
 		t.Errorf("plain HTTP: %q, %v", body, err)
 	}
 	// The address that stands in is nowhere to go on to.
