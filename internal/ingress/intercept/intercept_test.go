@@ -79,7 +79,7 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("plain HTTP: %q, %v", body, err)
 	}
 	// The address that stands in is nowhere to go on to.
-	c := g.dial()
+	c := ingresstest.Dial(t, g.address)
 	if _, err := c.Write([]byte{0}); err != nil {
 		t.Fatal(err)
 	}
