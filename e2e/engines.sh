@@ -46,8 +46,8 @@ need() {
 	pidfile=$cache/run/$name.pid
 	veth=se2e$instance
 	case $name in
-	docker20) suite=bookworm net=$prefix.20 packages=docker.io,iptables,ca-certificates,git ;;
-	docker28) suite=sid net=$prefix.28 packages=docker.io,docker-cli,docker-buildx,docker-compose,iptables,ca-certificates,git ;;
+	docker20) suite=bookworm net=$prefix.20 packages=docker.io,iptables,nftables,ca-certificates,git ;;
+	docker28) suite=sid net=$prefix.28 packages=docker.io,docker-cli,docker-buildx,docker-compose,iptables,nftables,ca-certificates,git ;;
 	buildkitd) suite=sid net=$prefix.34 tree=$cache/docker28 packages= ;;
 	*) die "no engine \"$name\"; there are docker20, docker28 and buildkitd" ;;
 	esac

@@ -61,7 +61,7 @@ var layers = map[string]string{
 	"attach":        "edit attach/tools builder probe",
 	"trust":         "",
 	"doctor":        "config control builder probe ecosystem ecosystem/all ociruntime",
-	"cli":           "daemon config control attach attach/tools builder probe ecosystem ecosystem/all ecosystem/oci ociruntime ociruntime/program doctor settings digest index receipt ca ingress/native trust",
+	"cli":           "daemon config control netfilter attach attach/tools builder probe ecosystem ecosystem/all ecosystem/gomod ecosystem/npm ecosystem/oci ecosystem/pypi ociruntime ociruntime/program doctor settings digest index receipt ca ingress/native trust",
 	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ingress/intercept ca engine metrics gc settings builder ecosystem ecosystem/all " +
 		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
 }

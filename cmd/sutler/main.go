@@ -3,12 +3,9 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 
 	"sutler/internal/cli"
-	"sutler/internal/config"
-	"sutler/internal/control"
 	"sutler/internal/daemon"
 )
 
@@ -22,8 +19,8 @@ func run() int {
 	return cli.Main(context.Background(), cli.Program{
 		Version: version, Args: os.Args[1:], Env: os.Environ(),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Serve: func(ctx context.Context, c config.Config, log *slog.Logger, ready func(control.Status)) error {
-			return daemon.Run(ctx, c, daemon.Options{Version: version, Log: log, Ready: ready})
+		Serve: func(ctx context.Context, s cli.Service) error {
+			return daemon.Run(ctx, s.Config, daemon.Options{Version: version, Log: s.Log, Ready: s.Ready, Reload: s.Reload, DropIns: s.DropIns})
 		},
 		Names: daemon.DescribeNames,
 		Check: daemon.Check,

@@ -48,6 +48,11 @@ type Wish struct {
 	Port string // on which sutler serves, on loopback and on bridges
 	// Mirror says that registries' default one is to be asked through sutler.
 	Mirror bool
+	// DropIns is the folder of which the running sutler reads configuration files, "" if it
+	// reads none.
+	DropIns string
+	// Hosts are some whose connections are opened where a client trusts Root.
+	Hosts []string
 	// DNS says that docker's own settings are to name sutler as the containers' resolver.
 	DNS bool
 	// Runtime is the path of the OCI runtime wrapper, "" for none.

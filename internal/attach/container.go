@@ -26,9 +26,9 @@ const dialWithin = 5 * time.Second
 // livePath answers where sutler lives.
 const livePath = "/livez"
 
-// probes runs a container on each network and returns what they can reach, sorted. The
-// image stays for the next call, until [Docker.Tidy].
-func (e *engine) probes(ctx context.Context, i engineInfo, name, port string) ([]string, error) {
+// loadSelf puts an image of this program into the engine. It stays for the next call, until
+// Tidy.
+func (e *engine) loadSelf(ctx context.Context, i engineInfo) (*builder.Self, error) {
 	arch := map[string]string{"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}[i.Architecture]
 	if runtime.GOOS != "linux" || arch != runtime.GOARCH {
 		return nil, fmt.Errorf("%w: the engine is %s", builder.ErrArch, i.Architecture)
@@ -37,7 +37,13 @@ func (e *engine) probes(ctx context.Context, i engineInfo, name, port string) ([
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Load(ctx, image); err != nil {
+	return image, e.Load(ctx, image)
+}
+
+// probes runs a container on each network and returns what they can reach, sorted.
+func (e *engine) probes(ctx context.Context, i engineInfo, name, port string) ([]string, error) {
+	image, err := e.loadSelf(ctx, i)
+	if err != nil {
 		return nil, err
 	}
 	networks, err := e.networks(ctx)

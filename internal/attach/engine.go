@@ -220,7 +220,7 @@ func (e *engine) bridge(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, n := range all {
-		if n.name == "bridge" && n.gateway != "" {
+		if n.name == defaultNetwork && n.gateway != "" {
 			return n.gateway, nil
 		}
 	}

@@ -1,5 +1,7 @@
 package attach
 
+import "context"
+
 // Settings are the user's, of all tools.
 type Settings struct {
 	DockerRestart   string // command that restarts docker, "" to find out
@@ -22,5 +24,7 @@ func Canonical(name string) string {
 }
 
 // NamedTools lists what is attached only where it is named: what it does is for all the
-// users of a program, not for builds alone.
-func NamedTools(m Machine) []Tool { return clients(m) }
+// users of a program, not for builds alone. reload is that of [Resolver].
+func NamedTools(m Machine, reload func(context.Context) error) []Tool {
+	return append(clients(m), &Resolver{Machine: m, Reload: reload})
+}

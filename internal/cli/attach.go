@@ -51,6 +51,7 @@ in their files, and proves that it works; if not, everything is put back. It is 
   sutler attach apt pip npm shell         these clients go through the proxy, on this machine
   sutler attach docker --dry-run          what would change, as a diff
   sutler attach docker --show             what to paste, if you prefer to do it yourself
+  sutler attach dns                       containers on all bridges are led to sutler by names
   sutler attach dns --via daemon.json     docker's containers ask sutler's resolver (needs a restart of docker)
 
 A reload is done without asking. Docker is restarted only if you agree, or with -y.`,
@@ -60,7 +61,7 @@ A reload is done without asking. Docker is restarted only if you agree, or with 
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would change as a unified diff, and do nothing")
 	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "agree to a restart where it gives more than a reload")
 	c.Flags().StringSliceVar(&f.registries, "registry", nil, "registry host whose connections end at sutler: have docker trust its CA there; may be repeated")
-	c.Flags().StringVar(&f.via, "via", "", `for dns: "daemon.json"`)
+	c.Flags().StringVar(&f.via, "via", "", `for dns: "daemon.json" sets docker's own settings instead`)
 	c.RunE = func(c *cobra.Command, names []string) error {
 		l, err := a.load(nil)
 		if err != nil {
@@ -146,7 +147,7 @@ func (a *app) selected(c config.Config, names []string) ([]attach.Tool, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
-	named := attach.NamedTools(a.machine(c))
+	named := a.named(c)
 	var out []attach.Tool
 	for _, n := range names {
 		n, count := attach.Canonical(n), len(out)
@@ -184,7 +185,7 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	}
 	s, err := client.Status(ctx)
 	if errors.Is(err, control.ErrNotRunning) && (f.dryRun || f.show) {
-		s.Listen, err = c.Listen, nil
+		s.Listen, s.DropIns, err = c.Listen, a.dropIns(), nil
 	}
 	if err != nil {
 		return w, err
@@ -194,6 +195,7 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	}
 	_, w.Port, err = net.SplitHostPort(s.Listen[0])
 	w.Root = []byte(s.CA.PEM)
+	w.DropIns, w.Hosts = s.DropIns, triedHosts(s.CA.Names)
 	w.Images = oci.New(oci.Options{}).Profile().Hosts
 	files := filepath.Join(c.Steps, ociruntime.FilesName)
 	if bundle := filepath.Join(files, settings.BundleName); c.Steps != "" {
@@ -230,8 +232,8 @@ func (a *app) shell(port, files string) []tools.Variable {
 
 // attachNamed attaches tools; those that are not here are an error only if they were named.
 func (a *app) attachNamed(ctx context.Context, c config.Config, names []string, f attachFlags) error {
-	if slices.Contains(names, "dns") && f.via != "daemon.json" {
-		return usage(errors.New(`"attach dns" needs --via daemon.json here`))
+	if f.via != "" && f.via != "daemon.json" {
+		return usage(fmt.Errorf(`--via %s: write "daemon.json", or leave it out`, f.via))
 	}
 	tools, err := a.selected(c, names)
 	if err != nil {
@@ -347,7 +349,7 @@ func (a *app) detachNamed(ctx context.Context, c config.Config, names []string, 
 		return false, err
 	}
 	if len(names) == 0 {
-		tools = append(tools, attach.NamedTools(a.machine(c))...)
+		tools = append(tools, a.named(c)...)
 	}
 	found := false
 	var done []attach.Outcome
@@ -400,13 +402,13 @@ func (a *app) listAttached(ctx context.Context, c config.Config) error {
 		return err
 	}
 	lines := []toolLine{}
-	for _, t := range append(a.tools(c), attach.NamedTools(a.machine(c))...) {
+	for _, t := range append(a.tools(c), a.named(c)...) {
 		i := slices.IndexFunc(list, func(l attach.Listing) bool { return l.Tool == t.Name() })
 		if i >= 0 {
 			lines = append(lines, toolLine{t.Name(), attachedState(list[i]), &list[i]})
 			continue
 		}
-		_, err := t.Plan(ctx, attach.Wish{Mirror: true, Port: "7885"})
+		_, err := t.Plan(ctx, attach.Wish{Mirror: true, Port: "7885", DropIns: a.place().DropIns()})
 		switch {
 		case err == nil:
 			lines = append(lines, toolLine{t.Name(), "found, not attached", nil})

@@ -6,6 +6,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,9 +37,8 @@ type Program struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 
-	// Serve runs the daemon until ctx is done or it is told to stop, and calls ready once
-	// clients are served.
-	Serve func(ctx context.Context, c config.Config, log *slog.Logger, ready func(control.Status)) error
+	// Serve runs the daemon until ctx is done or it is told to stop.
+	Serve func(ctx context.Context, s Service) error
 
 	// Names says how a configuration has names answered.
 	Names func(config.Config) (control.Names, error)
@@ -50,6 +50,17 @@ type Program struct {
 	// Check returns what the daemon would refuse in a configuration that reads well. If nil,
 	// nothing more is checked.
 	Check func(config.Config) []error
+}
+
+// A Service is what a daemon is started with.
+type Service struct {
+	Config config.Config
+	Log    *slog.Logger
+	Ready  func(control.Status) // called once clients are served
+	// Reload reads the configuration again, from where Config came.
+	Reload func() (config.Config, error)
+	// DropIns is the folder of which files it is read too, "" if it is not.
+	DropIns string
 }
 
 // An app is a Program with the flags that all commands share.
@@ -97,8 +108,8 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.config, "config", "", "read this configuration file and no other")
 	flags.StringVar(&a.socket, "socket", "", "control socket of the daemon")
 	root.AddCommand(
-		a.up(), a.down(), a.status(), a.doctor(), a.serve(),
-		a.attach(), a.detach(), a.runtime(),
+		a.up(), a.down(), a.status(), a.doctor(), a.serve(), a.reload(),
+		a.attach(), a.detach(), a.runtime(), a.lookout(),
 		a.build(), a.exec(), a.receipt(),
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
 		a.ca(), a.image(), a.configuration(), a.dns(), a.version(), a.healthcheck(), a.probe(),
@@ -174,15 +185,14 @@ func (a *app) getenv(name string) string {
 
 // configFiles returns the files to read: the one that was named, or those of the place.
 func (a *app) configFiles() ([]string, error) {
-	named := a.config
-	if named == "" {
-		named = a.getenv("SUTLER_CONFIG")
-	}
-	if named != "" {
+	if named := a.namedFile(); named != "" {
 		return []string{named}, nil
 	}
 	return a.place().Files()
 }
+
+// namedFile returns the one configuration file that was named, "" if none was.
+func (a *app) namedFile() string { return cmp.Or(a.config, a.getenv("SUTLER_CONFIG")) }
 
 // load reads the configuration; flags are those of the command, by key.
 func (a *app) load(flags map[string]config.Flag) (*config.Loaded, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -48,6 +47,11 @@ func (f *fake) Status(context.Context) (control.Status, error) {
 }
 
 func (f *fake) Stop() { f.stop() }
+
+// Reload implements control.Daemon.
+func (f *fake) Reload(context.Context) (control.Reloaded, error) {
+	return control.Reloaded{Applied: []string{"dns.bridges"}, Restart: []string{"listen"}}, f.refuse
+}
 
 // RotateCA implements control.Daemon.
 func (f *fake) RotateCA(context.Context, control.RotateRequest) (control.CA, error) {
@@ -137,7 +141,8 @@ func (f *fake) Verify(_ context.Context, report func(control.Progress)) (control
 }
 
 // serve is Program.Serve: it answers on the control socket until it is told to stop.
-func (f *fake) serve(ctx context.Context, c config.Config, _ *slog.Logger, ready func(control.Status)) error {
+func (f *fake) serve(ctx context.Context, service Service) error {
+	c := service.Config
 	if f.refuse != nil {
 		return f.refuse
 	}
@@ -155,7 +160,7 @@ func (f *fake) serve(ctx context.Context, c config.Config, _ *slog.Logger, ready
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	s, _ := f.Status(ctx)
-	ready(s)
+	service.Ready(s)
 	<-ctx.Done()
 	if err := srv.Close(); err != nil {
 		return err
@@ -192,7 +197,7 @@ func (b *bench) start() {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	ready, done := make(chan control.Status, 1), make(chan error, 1)
 	c := config.Config{Socket: b.dir + "/s"}
-	go func() { done <- b.fake.serve(ctx, c, nil, func(s control.Status) { ready <- s }) }()
+	go func() { done <- b.fake.serve(ctx, Service{Config: c, Ready: func(s control.Status) { ready <- s }}) }()
 	select {
 	case <-ready:
 	case err := <-done:
@@ -238,6 +243,15 @@ func TestUsageErrors(t *testing.T) {
 	} {
 		b.want(args, 2, "err: sutler: error: ", "err: sutler: hint: ")
 	}
+}
+
+func TestReload(t *testing.T) {
+	b := newBench(t)
+	b.want([]string{"reload"}, 3, "err: sutler is not running")
+	b.start()
+	b.want([]string{"reload"}, 0, "out: applied: dns.bridges\nneeds a restart: listen\n")
+	b.fake.refuse = errors.New("dns.static: line 3")
+	b.want([]string{"reload"}, 1, "err: dns.static: line 3")
 }
 
 func TestHelp(t *testing.T) {

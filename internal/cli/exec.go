@@ -104,6 +104,7 @@ func (a *app) temporary(ctx context.Context, flags daemonFlags) (*control.Client
 	c := l.Config
 	c.Socket = filepath.Join(dir, "sutler.sock")
 	c.Listen, c.ACNG, c.Bridges, c.ListenAny = []string{"127.0.0.1:0"}, "", false, false
+	c.DNS.Listen, c.DNS.Redirect, c.DNS.Bridges, c.Intercept.Listen = nil, nil, false, nil // it serves one command
 	logPath, log, err := openLog(c.Store.State)
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
@@ -113,7 +114,7 @@ func (a *app) temporary(ctx context.Context, flags daemonFlags) (*control.Client
 	ctx, cancel := context.WithCancel(ctx)
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- a.Serve(ctx, c, logger, func(control.Status) { close(ready) })
+		ended <- a.Serve(ctx, Service{Config: c, Log: logger, Ready: func(control.Status) { close(ready) }})
 	}()
 	clean := func() error { cancel(); return errors.Join(log.Close(), os.RemoveAll(dir)) }
 	select {

@@ -91,6 +91,9 @@ func writeStatus(w io.Writer, s control.Status, attached []attach.Listing) error
 		if len(s.Led) > 0 {
 			row("intercepting", strings.Join(s.Led, ", "))
 		}
+		if len(s.Named) > 0 {
+			row("names", strings.Join(s.Named, ", "))
+		}
 		row("store", storeLine(s.Store))
 		row("answers", answersLine(s.Counters))
 		row("from store", shareOf(s.Counters.FromStore, s.Counters.Bytes)+" of "+humanize.Bytes(uint64(max(0, s.Counters.Bytes))))

@@ -103,11 +103,15 @@ type RPM struct {
 
 // Intercept says which TLS connections are opened with the local CA.
 type Intercept struct {
-	Enabled bool
-	Listen  []string // host:port for connections that DNS or DNAT led here
-	Hosts   []string // besides those of the ecosystems
-	Except  []string // never opened
+	Enabled   bool
+	Listen    []string // host:port for connections that DNS or DNAT led here
+	Strangers string   // Open or Tunnel: connections led here of clients that are no build steps
+	Hosts     []string // besides those of the ecosystems
+	Except    []string // never opened
 }
+
+// Open is a value of Intercept.Strangers, besides Tunnel.
+const Open = "open"
 
 // Attach says what is changed on this machine so that builds reach sutler.
 type Attach struct {
@@ -158,7 +162,7 @@ func Default(p Place) Config {
 		},
 		Upstream:  Upstream{MaxPerHost: 16},
 		Policy:    Policy{UnknownHosts: Tunnel},
-		Intercept: Intercept{Enabled: true},
+		Intercept: Intercept{Enabled: true, Strangers: Open},
 		Attach:    Attach{Root: "/"},
 		DNS:       defaultDNS(),
 		Freshness: Freshness{Grace: 7 * 24 * time.Hour},

@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// DNS configures the resolver. It is off while Listen is empty.
+// DNS configures the resolver. It is off while Listen is empty and Bridges is not set.
 type DNS struct {
 	Listen     []string // address:port of each listener, UDP and TCP
+	Bridges    bool     // answer the containers of all bridges, and serve what that leads here
 	Redirect   []string // bridges whose port 53 is redirected to the resolver
 	Clients    []string // networks that are answered; empty: those of the bridges and listeners
 	Intercept  bool     // answer for hosts of ecosystems with sutler's address
@@ -32,6 +33,8 @@ func dnsKeys() []key {
 	return []key{
 		{"dns.listen", `addresses on which names are answered, for example ["172.17.0.1:53"]; empty for none`,
 			func(c *Config) value { return listValue{&c.DNS.Listen} }},
+		{"dns.bridges", "answer the containers of every bridge whatever resolver they ask, and serve what they then ask of hosts of ecosystems; needs root and nft",
+			func(c *Config) value { return boolValue{&c.DNS.Bridges} }},
 		{"dns.redirect", `bridges whose containers are answered here whatever resolver they ask, for example ["docker0"]; needs root and nft`,
 			func(c *Config) value { return listValue{&c.DNS.Redirect} }},
 		{"dns.clients", "networks that are answered; empty for those of the bridges and of dns.listen",

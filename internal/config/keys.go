@@ -99,6 +99,8 @@ func ruleKeys() []key {
 			func(c *Config) value { return boolValue{&c.Intercept.Enabled} }},
 		{"intercept.listen", `listeners for connections that DNS or DNAT led here, for example "172.17.0.1:443", "172.17.0.1:80"; they need not exist yet`,
 			func(c *Config) value { return listValue{&c.Intercept.Listen} }},
+		{"intercept.strangers", `TLS that DNS or DNAT led here of clients that are no build steps reported by sutler-runc: "open" or "tunnel"`,
+			func(c *Config) value { return choiceValue{&c.Intercept.Strangers, []string{Open, Tunnel}} }},
 		{"intercept.hosts", "further hosts to open",
 			func(c *Config) value { return listValue{&c.Intercept.Hosts} }},
 		{"intercept.except", "hosts never to open",

@@ -61,10 +61,14 @@ func (p Place) xdg(name, fallback string) string {
 // File returns the path of the main configuration file; it need not exist.
 func (p Place) File() string { return filepath.Join(p.folders().config, "sutler.toml") }
 
+// DropIns returns the folder of configuration files that are read after the main one; it
+// need not exist.
+func (p Place) DropIns() string { return filepath.Join(p.folders().config, "conf.d") }
+
 // Files returns the configuration files that exist, in the order in which they are read:
 // the main file, then conf.d/*.toml by name.
 func (p Place) Files() ([]string, error) {
-	more, err := filepath.Glob(filepath.Join(p.folders().config, "conf.d", "*.toml"))
+	more, err := filepath.Glob(filepath.Join(p.DropIns(), "*.toml"))
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,11 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 // Stop asks the daemon to end; it returns before it has.
 func (c *Client) Stop(ctx context.Context) error { return c.call(ctx, "POST", "/stop", nil, nil) }
 
+// Reload has the daemon read its configuration again.
+func (c *Client) Reload(ctx context.Context) (r Reloaded, err error) {
+	return r, c.call(ctx, "POST", "/reload", nil, &r)
+}
+
 // RotateCA begins a rotation of the local authority.
 func (c *Client) RotateCA(ctx context.Context, r RotateRequest) (ca CA, err error) {
 	return ca, c.call(ctx, "POST", "/ca/rotate", r, &ca)

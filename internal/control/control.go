@@ -17,8 +17,9 @@ type Status struct {
 	Version  string    `json:"version"`
 	PID      int       `json:"pid"`
 	Started  time.Time `json:"started"`
-	Listen   []string  `json:"listen"`        // host:port, loopback first
-	Led      []string  `json:"led,omitempty"` // host:port for connections that DNS or DNAT leads here
+	Listen   []string  `json:"listen"`          // host:port, loopback first
+	Led      []string  `json:"led,omitempty"`   // host:port for connections that DNS or DNAT leads here
+	Named    []string  `json:"named,omitempty"` // where names are answered: address:port, or a bridge with it
 	Offline  bool      `json:"offline"`
 	Store    Store     `json:"store"`
 	Counters Counters  `json:"counters"`
@@ -26,6 +27,8 @@ type Status struct {
 	Trouble  []string  `json:"trouble,omitempty"` // newest last; what people should look at
 	// Tunnelled says which hosts to intercept are tunnelled for now, for whom, and why.
 	Tunnelled []string `json:"tunnelled,omitempty"`
+	// DropIns is the folder of which files the configuration is read too, "" if it is not.
+	DropIns string `json:"dropIns,omitempty"`
 	// Settings are those in force, as in a configuration file, by key.
 	Settings map[string]string `json:"settings,omitempty"`
 }
@@ -69,6 +72,12 @@ type NextCA struct {
 // A RotateRequest says how long the old authority goes on to sign; 0: no longer.
 type RotateRequest struct {
 	Overlap time.Duration `json:"overlap"` // nanoseconds
+}
+
+// Reloaded says which settings differ since the configuration was read the last time, by key.
+type Reloaded struct {
+	Applied []string `json:"applied,omitempty"`
+	Restart []string `json:"restart,omitempty"` // in force only after a restart
 }
 
 // A BuildRequest announces a build or a command.
@@ -172,6 +181,9 @@ type Daemon interface {
 	Status(ctx context.Context) (Status, error)
 	// RotateCA begins a rotation of the local authority.
 	RotateCA(ctx context.Context, r RotateRequest) (CA, error)
+	// Reload reads the configuration again and applies what can be applied. If it is wrong,
+	// nothing has changed.
+	Reload(ctx context.Context) (Reloaded, error)
 	// Stop begins an orderly shutdown and returns at once.
 	Stop()
 }

@@ -35,6 +35,11 @@ func (f *fake) Status(context.Context) (Status, error) {
 
 func (f *fake) Stop() { close(f.stopped) }
 
+// Reload implements Daemon.
+func (f *fake) Reload(context.Context) (Reloaded, error) {
+	return Reloaded{Applied: []string{"dns.bridges"}}, nil
+}
+
 // RotateCA implements Daemon.
 func (f *fake) RotateCA(_ context.Context, r RotateRequest) (CA, error) {
 	return CA{Subject: r.Overlap.String()}, nil

@@ -27,6 +27,7 @@ func Handler(d Daemon, b Builds, s Stock) http.Handler {
 	}
 	handle("GET "+prefix+"/status", func(r *http.Request) (any, error) { return d.Status(r.Context()) })
 	handle("POST "+prefix+"/stop", func(*http.Request) (any, error) { d.Stop(); return struct{}{}, nil })
+	handle("POST "+prefix+"/reload", func(r *http.Request) (any, error) { return d.Reload(r.Context()) })
 	handle("POST "+prefix+"/ca/rotate", func(r *http.Request) (any, error) {
 		req, err := read[RotateRequest](r)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sutler/internal/blob/disk"
@@ -23,9 +24,9 @@ import (
 	"sutler/internal/gc"
 	indexsqlite "sutler/internal/index/sqlite"
 	"sutler/internal/ingress"
-	"sutler/internal/ingress/dns"
 	"sutler/internal/ingress/intercept"
 	"sutler/internal/metrics"
+	"sutler/internal/netfilter"
 	receiptsqlite "sutler/internal/receipt/sqlite"
 	"sutler/internal/upstream"
 )
@@ -37,13 +38,18 @@ const drain = 30 * time.Second
 type Options struct {
 	Version string
 	Log     *slog.Logger
+	// DropIns is the folder of which files the configuration is read too, "" for none.
+	DropIns string
+	// Reload reads the configuration again, as it was read at first. If nil, that cannot be done.
+	Reload func() (config.Config, error)
 	// Ready is called once clients are served. If nil, nobody is told.
 	Ready func(control.Status)
 }
 
 // A process is a running daemon.
 type process struct {
-	config  config.Config
+	config  config.Config                 // that it was started with
+	live    atomic.Pointer[config.Config] // with what was changed since; see Reload
 	options Options
 	started time.Time
 	stop    context.CancelFunc
@@ -62,9 +68,11 @@ type process struct {
 	conduit    *ingress.Conduit
 	led        *intercept.Server
 	listeners  *listeners
-	terms      sync.Map      // of running builds that asked for some: policy.Terms by id
-	resolver   *dns.Resolver // nil if no names are answered
+	terms      sync.Map // of running builds that asked for some: policy.Terms by id
+	naming     *naming
 	steps      *steps
+	peers      *peers
+	reloading  sync.Mutex // held by whoever changes live
 	trouble    trouble
 	tally      tally
 }
@@ -76,7 +84,9 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	d := &process{config: c, options: o, started: time.Now(), stop: stop, trouble: trouble{log: o.Log}}
-	d.steps = newSteps(d)
+	d.live.Store(&d.config)
+	d.steps, d.naming = newSteps(d), newNaming(d)
+	d.peers = newPeers("/proc", d.steps.records.running)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {
 		return err
@@ -137,7 +147,8 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	admin := &http.Server{Handler: control.Handler(d, builds{d}, stock{d}), ReadHeaderTimeout: 10 * time.Second}
 	server := d.server(handler)
 	d.listeners = newListeners(server)
-	if d.led, err = intercept.New(ctx, intercept.Options{Conduit: d.conduit, Log: d.options.Log}); err != nil {
+	if d.led, err = intercept.New(ctx, intercept.Options{Conduit: d.conduit, Log: d.options.Log,
+		Builds: d.peers.step, Tunnels: d.tunnelsStrangers, StandIn: netfilter.StandIn}); err != nil {
 		return errors.Join(err, socket.Close(), server.Close())
 	}
 	if err := d.listen(ctx); err != nil {
@@ -149,7 +160,8 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	running.Go(func() { d.collector.Run(background) })
 	naming, unname := context.WithCancel(ctx)
 	defer unname()
-	running.Go(func() { d.runDNS(naming) })
+	running.Go(func() { d.naming.run(naming) })
+	running.Go(func() { d.reloadOnHangup(background) })
 	running.Go(func() { d.steps.run(background) })
 	running.Go(func() { d.settle(background) })
 	running.Go(func() {
@@ -172,7 +184,12 @@ func (d *process) shutdown(ctx context.Context, server, admin *http.Server, end 
 	defer cancel()
 	err := d.shutdownClients(ctx, server)
 	d.engine.Drain(ctx)
-	err = errors.Join(err, admin.Close())
+	// Whoever said stop is answered first.
+	answering, cut := context.WithTimeout(ctx, time.Second)
+	defer cut()
+	if admin.Shutdown(answering) != nil {
+		err = errors.Join(err, admin.Close())
+	}
 	end()
 	return err
 }
@@ -183,7 +200,7 @@ func (d *process) shutdownClients(ctx context.Context, server *http.Server) erro
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close() // whoever has not finished by now is cut off
 	}
-	err = errors.Join(err, d.listeners.closeLed())
+	err = errors.Join(err, d.listeners.closeLed(d.listeners.ledTo()...))
 	d.listeners.wait.Wait()
 	err = errors.Join(err, d.led.Shutdown(ctx), d.conduit.Shutdown(ctx))
 	d.led.Wait()
@@ -215,7 +232,7 @@ func (d *process) listen(ctx context.Context) error {
 		}
 	}
 	for _, a := range d.config.Intercept.Listen {
-		if err := d.listeners.intercept(ctx, a, d.led.Serve); err != nil {
+		if _, err := d.listeners.intercept(ctx, a, d.led.Serve); err != nil {
 			return err
 		}
 	}
@@ -226,8 +243,8 @@ func (d *process) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range addrs {
-		if err := d.listeners.listen(ctx, net.JoinHostPort(a.String(), d.listeners.port())); err != nil {
+	for _, b := range addrs {
+		if err := d.listeners.listen(ctx, net.JoinHostPort(b.addr.String(), d.listeners.port())); err != nil {
 			d.trouble.add(err) // builds on that bridge are not served; everybody else is
 		}
 	}

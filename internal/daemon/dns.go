@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"sync"
 
 	"sutler/internal/config"
 	"sutler/internal/ingress/dns"
@@ -18,36 +17,41 @@ import (
 // usualEngine is where the API of a container engine is if nobody says otherwise.
 const usualEngine = "unix:///var/run/docker.sock"
 
-// openDNS makes the resolver, if it is to listen anywhere.
+// openDNS makes the resolver, if names are to be answered anywhere.
 func (d *process) openDNS(context.Context) error {
-	c := d.config.DNS
-	if len(c.Listen) == 0 {
-		return nil
+	r, err := d.naming.check(d.config)
+	if err == nil {
+		d.naming.replace(r)
 	}
+	return err
+}
+
+// newResolver makes the resolver of a configuration. Nothing of it runs.
+func (d *process) newResolver(configured config.Config) (*dns.Resolver, error) {
+	c := configured.DNS
 	o := dns.Options{ResolvConf: c.ResolvConf, ResolvedConf: dns.ResolvedConf, Log: d.options.Log, Trouble: d.trouble.add,
 		Count: func(zone dns.Kind, result string) { d.metrics.Named(string(zone), result) }}
 	if c.Intercept {
-		o.Intercept = d.divertible()
-		d.trouble.add(unserved(d.config))
+		o.Intercept = d.divertible(configured.Intercept.Except)
+		d.trouble.add(unserved(configured))
 	}
 	var err error
 	if o.Listen, o.Clients, o.Address, err = places(c); err != nil {
-		return err
+		return nil, err
 	}
 	if o.Upstreams, err = dns.ParseUpstreams(c.Upstreams); err != nil {
-		return fmt.Errorf("dns.upstreams: %w", err)
+		return nil, fmt.Errorf("dns.upstreams: %w", err)
 	}
 	if o.Zones, err = zones(c); err != nil {
-		return err
+		return nil, err
 	}
-	d.resolver, err = dns.New(o)
-	return err
+	return dns.New(o)
 }
 
 // unserved returns an error if names are led to an address where nobody serves what clients
 // then ask for: ports 80 and 443 belong to intercept.listen, or to whoever has dns.address.
 func unserved(c config.Config) error {
-	if len(c.Intercept.Listen) > 0 || c.DNS.Address != "" {
+	if len(c.DNS.Listen) == 0 || len(c.Intercept.Listen) > 0 || c.DNS.Address != "" {
 		return nil
 	}
 	return errors.New("dns.intercept leads hosts of ecosystems to sutler, but nothing serves them there: set intercept.listen to ports 80 and 443 of that address, or dns.intercept = false")
@@ -55,8 +59,8 @@ func unserved(c config.Config) error {
 
 // divertible returns the hosts whose names lead to sutler: those of the ecosystems without
 // the ones that are never opened.
-func (d *process) divertible() []string {
-	return slices.DeleteFunc(d.intercepted(), func(h string) bool { return slices.Contains(d.config.Intercept.Except, h) })
+func (d *process) divertible(except []string) []string {
+	return slices.DeleteFunc(d.intercepted(), func(h string) bool { return slices.Contains(except, h) })
 }
 
 // places reads the addresses of the configuration, which checked most of them.
@@ -127,22 +131,6 @@ func engineOf(c config.DNS) dns.Engine {
 		e.CA, e.Cert, e.Key, e.Verify = dir+"/ca.pem", dir+"/cert.pem", dir+"/key.pem", os.Getenv("DOCKER_TLS_VERIFY") != ""
 	}
 	return e
-}
-
-// runDNS answers names until ctx is done, then gives the bridges back first.
-func (d *process) runDNS(ctx context.Context) {
-	if d.resolver == nil {
-		return
-	}
-	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	running.Go(func() { d.resolver.Run(listening) })
-	if redirects := Redirects(d.config); len(redirects) > 0 {
-		netfilter.Switch{Redirects: redirects, Alive: d.resolver.Alive, Trouble: d.trouble.add}.Run(ctx)
-	}
-	<-ctx.Done()
-	stop()
-	running.Wait()
 }
 
 // Redirects returns where the DNS of each configured bridge is sent, by family: to the

@@ -51,6 +51,7 @@ func TestNamesMistakes(t *testing.T) {
 		func(d *process) { d.config.DNS.Rawdns = "/nonexistent" },
 	} {
 		d := &process{config: testConfig(t, "127.0.0.1:1"), trouble: trouble{log: slog.New(slog.DiscardHandler)}}
+		d.naming = newNaming(d)
 		d.config.DNS.Listen = []string{"127.0.0.1:1"}
 		change(d)
 		if err := d.openDNS(t.Context()); err == nil {

@@ -50,16 +50,16 @@ func (l *listeners) listen(ctx context.Context, address string) error {
 }
 
 // intercept serves connections that were led to an address.
-func (l *listeners) intercept(ctx context.Context, address string, serve func(net.Listener) error) error {
+func (l *listeners) intercept(ctx context.Context, address string, serve func(net.Listener) error) (net.Listener, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln, err := intercept.Listen(ctx, address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l.led[ln.Addr().String()] = ln
 	l.serve(ln, serve)
-	return nil
+	return ln, nil
 }
 
 // serve serves on a listener until it is closed; the first one that breaks ends the process.
@@ -74,13 +74,17 @@ func (l *listeners) serve(ln net.Listener, serve func(net.Listener) error) {
 	})
 }
 
-// closeLed closes the listeners of intercepted connections.
-func (l *listeners) closeLed() error {
+// closeLed closes listeners of intercepted connections by their addresses as bound; those
+// that are closed already are passed over.
+func (l *listeners) closeLed(addresses ...string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
-	for _, ln := range l.led {
-		errs = append(errs, ln.Close())
+	for _, a := range addresses {
+		if ln := l.led[a]; ln != nil {
+			errs = append(errs, ln.Close())
+			delete(l.led, a)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -142,24 +146,30 @@ func isLocal(addr netip.Addr) bool {
 // bridgeNames are the beginnings of the names that container engines give their bridges.
 var bridgeNames = [...]string{"docker", "br-", "podman", "cni-podman", "buildkit"}
 
-// bridges returns the IPv4 addresses of the container bridges of this machine.
-func bridges() ([]netip.Addr, error) {
+// A bridge is one of the IPv4 addresses of a container bridge.
+type bridge struct {
+	name string
+	addr netip.Addr
+}
+
+// bridges returns the container bridges of this machine.
+func bridges() ([]bridge, error) {
 	all, err := net.Interfaces()
 	if err != nil {
 		return nil, err
 	}
-	var out []netip.Addr
+	var out []bridge
 	for _, i := range all {
 		if !isBridge(i.Name) {
 			continue
 		}
 		addrs, err := i.Addrs()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", i.Name, err)
+			continue // it has just gone
 		}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				out = append(out, p.Addr())
+				out = append(out, bridge{i.Name, p.Addr()})
 			}
 		}
 	}

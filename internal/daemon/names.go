@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"slices"
 
 	"sutler/internal/config"
 	"sutler/internal/control"
@@ -31,12 +32,15 @@ func DescribeNames(c config.Config) (control.Names, error) {
 			n.Upstreams = append(n.Upstreams, u.String())
 		}
 	}
+	if c.DNS.Bridges {
+		n.Redirect = append(slices.Clone(n.Redirect), "every bridge of containers")
+	}
 	d := &process{config: c, options: Options{Log: slog.New(slog.DiscardHandler)}, trouble: trouble{log: slog.New(slog.DiscardHandler)}}
-	if c.DNS.Intercept && len(c.DNS.Listen) > 0 {
+	if c.DNS.Intercept && (len(c.DNS.Listen) > 0 || c.DNS.Bridges) {
 		if err := d.openEcosystems(); err != nil {
 			return n, err
 		}
-		n.Intercepted = len(d.divertible())
+		n.Intercepted = len(d.divertible(c.Intercept.Except))
 	}
 	if redirects := Redirects(c); len(redirects) > 0 {
 		n.Rules = netfilter.Rules(redirects)

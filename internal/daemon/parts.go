@@ -148,7 +148,7 @@ func (d *process) intercepted() []string {
 // intercepts reports whether connections to a host are opened. Hosts that the configuration
 // names as mirrors or as inside are not: the authority may not answer for them.
 func (d *process) intercepts(host string) bool {
-	except := ecosystem.Profile{Hosts: d.config.Intercept.Except}
+	except := ecosystem.Profile{Hosts: d.now().Intercept.Except}
 	return d.authority != nil && !except.Owns(host) && d.owned(host)
 }
 
@@ -265,8 +265,8 @@ func (d *process) client() (*upstream.Client, error) {
 		mirrors, local = append(mirrors, m), append(local, m.Host())
 	}
 	resolve := resolver(c.Nameservers)
-	if resolve == nil && d.resolver != nil {
-		resolve = d.resolver.Lookup // the host may ask us: our own lookups must not get our own address
+	if resolve == nil {
+		resolve = d.naming.lookup
 	}
 	return &upstream.Client{
 		Resolve: resolve,

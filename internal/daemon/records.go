@@ -62,6 +62,19 @@ func (r *records) report(p ociruntime.Report, now time.Time) {
 	}
 }
 
+// running returns the container of each step that runs, by the step's id.
+func (r *records) running() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]string{}
+	for id, s := range r.steps {
+		if s.ended.IsZero() && s.container != "" {
+			out[id] = s.container
+		}
+	}
+	return out
+}
+
 // seen notes that a build was served something. It never waits.
 func (r *records) seen(id string) {
 	if id == "" {

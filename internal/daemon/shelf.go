@@ -43,6 +43,11 @@ func (s shelf) Status(context.Context) (control.Status, error) {
 	return control.Status{Store: control.Store{Dir: c.Dir, Bytes: bytes, Blobs: blobs, MaxSize: c.MaxSize, Free: free}}, err
 }
 
+// Reload implements control.Daemon.
+func (shelf) Reload(context.Context) (control.Reloaded, error) {
+	return control.Reloaded{}, errNotRunning
+}
+
 // RotateCA implements control.Daemon.
 func (shelf) RotateCA(context.Context, control.RotateRequest) (control.CA, error) {
 	return control.CA{}, errNotRunning

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +37,20 @@ func (t *trouble) add(err error) {
 	t.last = append(t.last, time.Now().Format(time.DateTime)+" "+err.Error())
 	if len(t.last) > maxTrouble {
 		t.last = t.last[len(t.last)-maxTrouble:]
+	}
+}
+
+// once notes an error, unless its text is the last one's or was noted lately: for what is
+// tried again and again.
+func (t *trouble) once(err error) {
+	if err == nil {
+		return
+	}
+	t.mu.Lock()
+	known := slices.ContainsFunc(t.last, func(line string) bool { return strings.HasSuffix(line, " "+err.Error()) })
+	t.mu.Unlock()
+	if !known {
+		t.add(err)
 	}
 }
 
@@ -97,9 +113,9 @@ func (t *tally) counters() control.Counters {
 func (d *process) Status(context.Context) (control.Status, error) {
 	bytes, blobs := d.collector.Usage()
 	s := control.Status{Version: d.options.Version, PID: os.Getpid(), Started: d.started, Listen: d.listeners.addresses(),
-		Offline: d.config.Upstream.Offline, Counters: d.tally.counters(), Trouble: d.trouble.list(), Settings: d.config.Texts(),
+		Offline: d.config.Upstream.Offline, Counters: d.tally.counters(), Trouble: d.trouble.list(), Settings: d.now().Texts(), DropIns: d.options.DropIns,
 		Store: control.Store{Dir: d.config.Store.Dir, Bytes: bytes, Blobs: blobs, MaxSize: d.config.Store.MaxSize}}
-	s.Led = d.listeners.ledTo()
+	s.Led, s.Named = d.listeners.ledTo(), d.naming.names()
 	for _, b := range d.conduit.Doubts() {
 		s.Tunnelled = append(s.Tunnelled, doubtText(b))
 	}

@@ -183,7 +183,8 @@ func (s *steps) refresh(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, a := range addrs {
+		for _, b := range addrs {
+			a := b.addr
 			if !s.tried[a] {
 				s.tried[a] = true
 				s.d.trouble.add(s.d.listeners.listen(ctx, net.JoinHostPort(a.String(), s.d.listeners.port())))
@@ -224,7 +225,7 @@ func (s *steps) reachable() []ociruntime.Listener {
 			addrs, err := bridges()
 			s.d.trouble.add(err)
 			for _, b := range addrs {
-				add(b, ap.Port())
+				add(b.addr, ap.Port())
 			}
 		}
 	}

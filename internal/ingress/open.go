@@ -17,7 +17,7 @@ import (
 // One that a client is believed to insist on, or that needs a certificate of the client, is
 // not, as long as a tunnel is allowed instead.
 func (c *Conduit) Opens(v Visit) bool {
-	if v.To.Port != 443 || v.To.Address || !c.Intercepts(v.To.Host) {
+	if v.Stranger || v.To.Port != 443 || v.To.Address || !c.Intercepts(v.To.Host) {
 		return false
 	}
 	return !c.doubts.holds(v.Peer, v.To.Host) || c.admit(v, c.Respond.Terms(v.Build)) != nil

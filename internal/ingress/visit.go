@@ -19,6 +19,9 @@ type Visit struct {
 	// Direct says that the client itself connected to the address and port of To, and was
 	// led here on its way: it may go on to where it would have come without sutler.
 	Direct bool
+	// Stranger says that the client is no build's and did not ask for sutler: its connection is
+	// tunnelled whatever the rules for builds say.
+	Stranger bool
 }
 
 // A Target is where a connection leads.

@@ -33,7 +33,15 @@ const (
 type Redirect struct {
 	Bridge string // name of the interface
 	To     netip.AddrPort
+	// Web is where connections to ports 80 and 443 of StandIn are sent, also while sutler does
+	// not renew: whoever still has that address is refused at once. Not valid: nowhere.
+	Web netip.AddrPort
 }
+
+// StandIn is what names are answered with whose connections are sent to [Redirect.Web]. It is
+// nobody's (TEST-NET-1, RFC 5737), so no port of the bridge's own address is taken from those
+// who publish or use it.
+var StandIn = netip.AddrFrom4([4]byte{192, 0, 2, 80})
 
 // A family is how nft speaks of one of the two.
 type family struct{ protocol, keyword, set string }
@@ -67,6 +75,9 @@ func Rules(redirects []Redirect) string {
 		for _, protocol := range [...]string{"udp", "tcp"} {
 			fmt.Fprintf(&b, "\t\tmeta nfproto %s iifname %q iifname @%s %s dport 53 dnat %s to %s\n", f.protocol, r.Bridge, f.set, protocol, f.keyword, r.target())
 		}
+		if r.Web.IsValid() {
+			fmt.Fprintf(&b, "\t\tmeta nfproto ipv4 iifname %q ip daddr %s tcp dport { 80, 443 } dnat ip to %s\n", r.Bridge, StandIn, r.Web)
+		}
 	}
 	b.WriteString("\t}\n}\n")
 	return b.String()
@@ -94,9 +105,11 @@ func renewal(redirects []Redirect) string {
 	return b.String()
 }
 
-// A Switch is the dead man's switch. All members are required.
+// A Switch is the dead man's switch. All members but Changes are required.
 type Switch struct {
 	Redirects []Redirect
+	// Changes gives redirects that take the place of those before, at least one, in one step.
+	Changes <-chan []Redirect
 	// Alive returns nil if the resolver at that address answers; bridges of one that does not
 	// are left alone.
 	Alive   func(context.Context, netip.AddrPort) error
@@ -122,6 +135,8 @@ func (s Switch) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case s.Redirects = <-s.Changes:
+			loaded = false
 		case <-tick.C:
 		}
 	}
@@ -138,12 +153,11 @@ func (s Switch) renew(ctx context.Context, loaded *bool) error {
 	if len(alive) == 0 {
 		return nil
 	}
+	commands := renewal(alive)
 	if !*loaded {
-		if err := nft(ctx, Rules(s.Redirects)); err != nil {
-			return err
-		}
+		commands = Rules(s.Redirects) + commands
 	}
-	err := nft(ctx, renewal(alive))
+	err := nft(ctx, commands)
 	*loaded = err == nil // somebody may have flushed all rules
 	return err
 }

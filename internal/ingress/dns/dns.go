@@ -113,6 +113,12 @@ func New(o Options) (*Resolver, error) {
 // isOwn reports whether an address is one that the resolver listens on: asking it would
 // never end.
 func (r *Resolver) isOwn(a netip.AddrPort) bool {
+	r.mu.Lock()
+	bound := r.bound[a]
+	r.mu.Unlock()
+	if bound {
+		return true
+	}
 	for _, l := range r.options.Listen {
 		if l == a {
 			return true

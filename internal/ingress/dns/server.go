@@ -33,18 +33,25 @@ const (
 func (r *Resolver) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, a := range r.options.Listen {
-		all.Go(func() { r.listen(ctx, a) })
+		all.Go(func() { r.listen(ctx, a, netip.Addr{}) })
 	}
 	all.Wait()
 	r.serving.Wait()
 }
 
-// listen serves on one address until ctx is done.
-func (r *Resolver) listen(ctx context.Context, at netip.AddrPort) {
+// Listen listens on one address more until ctx is done, as [Resolver.Run] does. Who asks
+// there gets standIn for intercepted hosts, or this place if standIn is not valid, unless
+// the options name an address for all.
+func (r *Resolver) Listen(ctx context.Context, at netip.AddrPort, standIn netip.Addr) {
+	r.listen(ctx, at, standIn)
+}
+
+// listen serves on one address until ctx is done; own is given for intercepted hosts, if valid.
+func (r *Resolver) listen(ctx context.Context, at netip.AddrPort, own netip.Addr) {
 	tick := time.NewTicker(bindAgain)
 	defer tick.Stop()
 	for told := false; ; {
-		err := r.serve(ctx, at)
+		err := r.serve(ctx, at, own)
 		if ctx.Err() != nil {
 			return
 		}
@@ -75,7 +82,7 @@ func explain(at netip.AddrPort, err error) error {
 }
 
 // serve serves on one address, over UDP and TCP, until ctx is done or one of them breaks.
-func (r *Resolver) serve(ctx context.Context, at netip.AddrPort) error {
+func (r *Resolver) serve(ctx context.Context, at netip.AddrPort, own netip.Addr) error {
 	var lc net.ListenConfig
 	packets, err := lc.ListenPacket(ctx, "udp", at.String())
 	if err != nil {
@@ -90,7 +97,9 @@ func (r *Resolver) serve(ctx context.Context, at netip.AddrPort) error {
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	own := r.place(at.Addr())
+	if !own.IsValid() {
+		own = r.place(at.Addr())
+	}
 	tcp := &miekg.Server{Listener: netutil.LimitListener(stream, maxConns), Handler: r.handler(ctx, own),
 		ReadTimeout: maxIdle, WriteTimeout: maxIdle, IdleTimeout: func() time.Duration { return maxIdle }}
 	failed := make(chan error, 2)
@@ -125,10 +134,8 @@ func (r *Resolver) Bound() []netip.AddrPort {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []netip.AddrPort
-	for _, a := range r.options.Listen {
-		if r.bound[a] {
-			out = append(out, a)
-		}
+	for a := range r.bound {
+		out = append(out, a)
 	}
 	return out
 }

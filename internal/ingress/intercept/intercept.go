@@ -42,6 +42,12 @@ type Options struct {
 	// Builds returns the build that a client belongs to, "" if that is not known. If nil,
 	// it never is.
 	Builds func(peer netip.Addr) string
+	// Tunnels reports whether TLS of clients that belong to no build is tunnelled, whatever the
+	// host. If nil, it is not.
+	Tunnels func() bool
+	// StandIn is an address that names were answered with so that the packet filter leads what
+	// goes there here: where a client wanted to go, it does not say.
+	StandIn netip.Addr
 
 	// original returns the address that the client of a connection wanted; tests put their
 	// own in place of the packet filter's.
@@ -68,6 +74,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	if o.Builds == nil {
 		o.Builds = func(netip.Addr) string { return "" }
+	}
+	if o.Tunnels == nil {
+		o.Tunnels = func() bool { return false }
 	}
 	if o.original == nil {
 		o.original = original
@@ -142,7 +151,9 @@ func (s *Server) arrivalOf(c *net.TCPConn) arrival {
 	if at, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		a.peer = at.AddrPort().Addr().Unmap()
 	}
-	a.original = s.original(c)
+	if to := s.original(c); to.Addr() != s.StandIn {
+		a.original = to
+	}
 	return a
 }
 
@@ -152,7 +163,8 @@ func (s *Server) visit(a arrival, host string, port uint16) (ingress.Visit, erro
 		port = a.original.Port()
 	}
 	to, err := ingress.ParseTarget(net.JoinHostPort(host, fmt.Sprint(port)))
-	return ingress.Visit{To: to, Build: s.Builds(a.peer), Peer: a.peer, Direct: a.original.IsValid()}, err
+	build := s.Builds(a.peer)
+	return ingress.Visit{To: to, Build: build, Peer: a.peer, Direct: a.original.IsValid(), Stranger: build == "" && s.Tunnels()}, err
 }
 
 // handle finds out where a connection leads, and sees to it that it gets there.

@@ -54,6 +54,40 @@ func TestOthersAreTunnelled(t *testing.T) {
 	}
 }
 
+// TestStrangers has clients that are no build steps reach the real host of a name to
+// intercept, whatever the rules say of hosts, and be answered over plain HTTP.
+func TestStrangers(t *testing.T) {
+	address, roots := newReal(t)
+	g := newRig(t, network{"pinned.example.com:443": address}, func(o *ingress.ConduitOptions) { o.Rules = policy.Rules{RefuseUnknown: true} })
+	g.led("192.0.2.80:443") // where names lead everybody
+	ours := g.client(true, g.roots)
+	if _, body, err := ingresstest.Get(t, ours, "https://pinned.example.com/"); err != nil || body != "GET https://pinned.example.com/ ab12" {
+		t.Errorf("a step: %q, %v", body, err)
+	}
+	ours.CloseIdleConnections()
+	g.strange.Store(true)
+	theirs := g.client(true, roots)
+	if _, body, err := ingresstest.Get(t, theirs, "https://pinned.example.com/"); err != nil || body != "real" {
+		t.Errorf("a stranger: %q, %v", body, err)
+	}
+	theirs.CloseIdleConnections()
+	if l := g.receipts.next(t); l.Ecosystem != ingress.Tunnel || l.Outcome != "bypass" || l.Build != "" {
+		t.Errorf("receipt line %+v", l)
+	}
+	g.led("192.0.2.80:80")
+	if _, body, err := ingresstest.Get(t, g.client(false, roots), "http://npm.example/a"); err != nil || body != "GET http://npm.example/a " {
+		t.Errorf("plain HTTP: %q, %v", body, err)
+	}
+	// The address that stands in is nowhere to go on to.
+	c := ingresstest.Dial(t, g.address)
+	if _, err := c.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	if l := g.receipts.next(t); l.Outcome != "refused" || l.URL != "unnamed:443" {
+		t.Errorf("receipt line %+v", l)
+	}
+}
+
 // TestTunnelledByteForByte sends handshakes as they are, in records of few bytes and in
 // segments of few bytes, with a megabyte behind each.
 func TestTunnelledByteForByte(t *testing.T) {

@@ -76,6 +76,7 @@ type rig struct {
 	receipts lines
 	doubts   chan ingress.Doubt
 	original atomic.Pointer[netip.AddrPort] // what the packet filter says
+	strange  atomic.Bool                    // clients are no builds'
 	stop     func()
 }
 
@@ -105,8 +106,10 @@ func newRig(t *testing.T, n network, f func(*ingress.ConduitOptions)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Server, err = New(t.Context(), Options{Conduit: conduit, Log: log,
-		Builds: func(peer netip.Addr) string { return map[bool]string{true: "ab12"}[peer.IsLoopback()] },
+	g.Server, err = New(t.Context(), Options{Conduit: conduit, Log: log, StandIn: netip.MustParseAddr("192.0.2.80"), Tunnels: g.strange.Load,
+		Builds: func(peer netip.Addr) string {
+			return map[bool]string{true: "ab12"}[peer.IsLoopback() && !g.strange.Load()]
+		},
 		original: func(*net.TCPConn) netip.AddrPort {
 			if a := g.original.Load(); a != nil {
 				return *a

@@ -1,0 +1,136 @@
+package daemon
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// trie is what the kernel writes of a network namespace with one address.
+const trie = `Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     |-- 172.17.0.0
+        /16 link UNICAST
+Local:
+  +-- 0.0.0.0/0 3 0 5
+     +-- 127.0.0.0/8 2 0 2
+        |-- 127.0.0.1
+           /32 host LOCAL
+     +-- 172.17.0.0/16 2 0 2
+        |-- ADDRESS
+           /32 host LOCAL
+        |-- 172.17.255.255
+           /32 link BROADCAST
+`
+
+// A fakeProc is a folder in the form of /proc.
+type fakeProc struct {
+	t   *testing.T
+	dir string
+}
+
+// process makes a process in a control group, with an address in a network of that name.
+func (f fakeProc) process(pid, cgroup, network, address string) {
+	f.t.Helper()
+	dir := filepath.Join(f.dir, pid)
+	for name, text := range map[string]string{
+		"cgroup": cgroup + "\n", "net/fib_trie": strings.Replace(trie, "ADDRESS", address, 1),
+		"net/if_inet6": "fd000017000000000242ac11" + fmt.Sprintf("%08s", pid) + " 05 40 00 80     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			f.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "ns"), 0o700); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.Symlink("net:["+network+"]", filepath.Join(dir, "ns/net")); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f fakeProc) end(pid string) {
+	f.t.Helper()
+	if err := os.RemoveAll(filepath.Join(f.dir, pid)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// TestPeers finds steps by their control groups, in all forms that engines give them, and
+// forgets them with their processes.
+func TestPeers(t *testing.T) {
+	proc := fakeProc{t, t.TempDir()}
+	steps := map[string]string{"s1": "c1c1", "s2": "c2c2", "s3": "c3c3", "s4": "c4c4"}
+	p := newPeers(proc.dir, func() map[string]string { return maps.Clone(steps) })
+	now := time.Unix(1e9, 0)
+	p.now = func() time.Time { return now }
+	proc.process("self", "0::/", "1", "192.0.2.1")
+	proc.process("7", "0::/system.slice/libpod-conmon-c1c1.scope", "1", "192.0.2.1") // watches a container
+	proc.process("20", "0::/system.slice/docker-c1c1.scope", "2", "172.17.0.2")      // systemd, cgroup v2
+	proc.process("21", "12:pids:/docker/buildkit/c2c2\n11:cpu:/docker/buildkit/c2c2", "3", "172.17.0.3")
+	proc.process("22", "0::/../../kubepods/c3c3/init", "4", "172.17.0.4")
+	proc.process("30", "0::/docker/aaaa", "5", "172.17.0.5")
+	proc.process("40", "0::/docker/c4c4", "1", "192.0.2.1") // in the network of the machine
+	is := func(address, want string) {
+		t.Helper()
+		if got := p.step(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s belongs to %q, want %q", address, got, want)
+		}
+	}
+	is("172.17.0.2", "s1")
+	is("172.17.0.3", "s2")
+	is("fd00:17::242:ac11:0:20", "s1")
+	is("172.17.0.4", "s3")
+	is("172.17.0.5", "")
+	is("192.0.2.1", "")
+
+	// The address goes to another container: it does not belong to the step any more.
+	proc.end("20")
+	proc.process("50", "0::/docker/bbbb", "6", "172.17.0.2")
+	is("172.17.0.2", "")
+	proc.process("51", "0::/docker/c1c1", "7", "172.17.0.6")
+	is("172.17.0.6", "s1")
+
+	// The same unknown client is not looked for all the time.
+	proc.process("60", "0::/docker/c5c5", "8", "172.17.0.5")
+	steps["s5"] = "c5c5"
+	is("172.17.0.5", "")
+	now = now.Add(scanAgain)
+	is("172.17.0.5", "s5")
+	delete(steps, "s5")
+	is("172.17.0.5", "")
+	clear(steps)
+	is("172.17.0.3", "")
+}
+
+// BenchmarkPeers measures what a look at all processes of this machine costs, and what a
+// connection of a step costs that is known.
+func BenchmarkPeers(b *testing.B) {
+	steps := map[string]string{"s": "no container has this id"}
+	b.Run("scan", func(b *testing.B) {
+		p := newPeers("/proc", func() map[string]string { return maps.Clone(steps) })
+		for b.Loop() {
+			p.scan(maps.Clone(steps))
+		}
+	})
+	b.Run("known", func(b *testing.B) {
+		p := newPeers("/proc", func() map[string]string { return map[string]string{"s": "/"} })
+		a := netip.MustParseAddr("192.0.2.1")
+		p.known[a] = member{"s", "/", os.Getpid()}
+		for b.Loop() {
+			if p.step(a) != "s" {
+				b.Fatal("not known")
+			}
+		}
+	})
+}
