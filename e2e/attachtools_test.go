@@ -87,7 +87,6 @@ func TestAttachedContainers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.DNS = "10.88.0.1"
 	lines, err := tools.Containers(s)[1].Show()
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +239,7 @@ func TestAttachedBuildKit(t *testing.T) {
 	r.push("team/app", "2", 8)
 	d := start(t, "UPSTREAM_ALLOW_LOOPBACK="+r.addr)
 	s := site(t, d)
-	s.User, s.DNS, s.Runtime, s.Hosts = false, "192.0.2.1", "/usr/sbin/runc", []string{r.addr}
+	s.User, s.Hosts = false, []string{r.addr}
 	changes := tools.BuildKit(s)
 	write(t, changes[0].Path, "# mine\n[worker.oci]\nsnapshotter = \"native\"\nnetworkMode = \"host\"\n")
 	written(t, changes)

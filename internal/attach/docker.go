@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sutler/internal/attach/tools"
 	"sutler/internal/edit"
 	"sutler/internal/probe"
 )
@@ -163,50 +164,48 @@ func (d *Docker) Plan(ctx context.Context, w Wish) (Plan, error) {
 	if err := d.mayWrite(path); err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Need: Reload}
-	if d.kind == boot2docker {
-		d.profile(&p, path, w)
-		return p, nil
+	site := tools.Site{Runtime: w.Runtime, Root: w.Root, Hosts: w.Registries, Docker: path, Etc: "/etc"}
+	if w.Mirror {
+		site.URL = d.mirror(w.Port)
 	}
-	keys := d.keys(w)
 	if d.dns {
 		gateway, err := d.resolver(ctx)
 		if err != nil {
-			return p, err
+			return Plan{}, err
 		}
-		keys = []edit.Key{{Path: []string{"dns"}, Value: []string{gateway}}}
-		w = Wish{DNS: true, Port: w.Port}
+		site, w = tools.Site{DNS: gateway, Docker: path}, Wish{DNS: true, Port: w.Port}
 	}
-	if err := d.clash(keys); err != nil {
-		return p, err
+	if err := d.clash(site); err != nil {
+		return Plan{}, err
 	}
-	e := edit.JSON(keys...)
-	snippet, _, err := e.Apply(nil)
+	changes := d.changes(site)
+	for i := range changes {
+		changes[i].Reload, changes[i].Notes = "", nil // what follows says it of this engine
+	}
+	p, err := planOf(changes)
 	if err != nil {
 		return p, err
 	}
-	if len(keys) > 0 {
-		p.Files = append(p.Files, File{Path: path, Edit: e, Snippet: string(snippet)})
-	}
-	for _, host := range w.Registries {
-		at := filepath.Join(filepath.Dir(path), "certs.d", host, "ca.crt")
-		p.Files = append(p.Files, File{Path: at, Edit: edit.File(string(w.Root), ""), Snippet: string(w.Root)})
+	p.Need = Reload
+	if d.kind == boot2docker { // its profile is read at the start only
+		p.Need, p.Commands = Restart, []string{"/etc/init.d/docker restart"}
+		return p, nil
 	}
 	d.consequences(ctx, &p, w)
 	return p, nil
 }
 
-// keys returns the settings of daemon.json.
-func (d *Docker) keys(w Wish) []edit.Key {
-	var keys []edit.Key
-	if w.Mirror {
-		keys = append(keys, edit.Key{Path: []string{"registry-mirrors"}, Value: d.mirror(w.Port), How: edit.Prepend})
+// changes returns what is written for an engine of that kind.
+func (d *Docker) changes(s tools.Site) []tools.Change {
+	switch {
+	case d.kind == boot2docker:
+		return tools.Boot2docker(s)
+	case d.dns:
+		return tools.DNS(s, tools.System)
+	case d.kind == desktop:
+		return tools.Docker(s, tools.Desktop)
 	}
-	if w.Runtime != "" {
-		keys = append(keys, edit.Key{Path: []string{"runtimes", "sutler"}, Value: map[string]string{"path": w.Runtime}},
-			edit.Key{Path: []string{"default-runtime"}, Value: "sutler"})
-	}
-	return keys
+	return tools.Docker(s, tools.System)
 }
 
 // resolver returns the address on which containers reach sutler's resolver, which must
@@ -228,16 +227,20 @@ func (d *Docker) resolver(ctx context.Context) (string, error) {
 
 // clash reports settings that the engine has on its command line: it does not start with
 // them in its file as well.
-func (d *Docker) clash(keys []edit.Key) error {
+func (d *Docker) clash(s tools.Site) error {
 	p, err := d.dockerd()
 	if err != nil {
 		return nil // it does not run: it will say so itself
 	}
-	flags := map[string]string{"registry-mirrors": "--registry-mirror", "dns": "--dns", "runtimes": "--add-runtime", "default-runtime": "--default-runtime"}
-	for _, k := range keys {
-		flag := flags[k.Path[0]]
-		if v, ok := p.flag(flag); ok {
-			return fmt.Errorf("docker was started with %s=%s and does not start with %s in %s as well: edit the unit (systemctl edit docker), not the file: take the flag out or give it sutler's value; nothing was changed", flag, v, k.Path[0], d.file())
+	for _, k := range []struct {
+		wanted     bool
+		name, flag string
+	}{
+		{s.URL != "", "registry-mirrors", "--registry-mirror"}, {s.DNS != "", "dns", "--dns"},
+		{s.Runtime != "", "runtimes", "--add-runtime"}, {s.Runtime != "", "default-runtime", "--default-runtime"},
+	} {
+		if v, ok := p.flag(k.flag); ok && k.wanted {
+			return fmt.Errorf("docker was started with %s=%s and does not start with %s in %s as well: edit the unit (systemctl edit docker), not the file: take the flag out or give it sutler's value; nothing was changed", k.flag, v, k.name, d.file())
 		}
 	}
 	return nil
@@ -298,18 +301,6 @@ func (d *Docker) consequences(ctx context.Context, p *Plan, w Wish) {
 	if r, err := d.restarter(); err == nil && p.Need == Restart {
 		p.Commands = []string{r.name}
 	}
-}
-
-// profile plans the file of boot2docker, which is shell and read at the start only.
-func (d *Docker) profile(p *Plan, path string, w Wish) {
-	var args []string
-	if w.Mirror {
-		args = append(args, "--registry-mirror="+d.mirror(w.Port))
-	}
-	line := `EXTRA_ARGS="$EXTRA_ARGS ` + strings.Join(args, " ") + "\"\n"
-	p.Files = []File{{Path: path, Edit: edit.Block(line), Snippet: line}}
-	p.Need = Restart
-	p.Commands = []string{"/etc/init.d/docker restart"}
 }
 
 func (d *Docker) engine() *engine { return newEngine(d.socket()) }

@@ -401,6 +401,10 @@ func (a *app) listAttached(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
+	w, err := a.wish(ctx, c, attachFlags{dryRun: true})
+	if err != nil {
+		return err
+	}
 	lines := []toolLine{}
 	for _, t := range append(a.tools(c), a.named(c)...) {
 		i := slices.IndexFunc(list, func(l attach.Listing) bool { return l.Tool == t.Name() })
@@ -408,7 +412,7 @@ func (a *app) listAttached(ctx context.Context, c config.Config) error {
 			lines = append(lines, toolLine{t.Name(), attachedState(list[i]), &list[i]})
 			continue
 		}
-		_, err := t.Plan(ctx, attach.Wish{Mirror: true, Port: "7885", DropIns: a.place().DropIns()})
+		_, err := t.Plan(ctx, w)
 		switch {
 		case err == nil:
 			lines = append(lines, toolLine{t.Name(), "found, not attached", nil})

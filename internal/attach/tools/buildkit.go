@@ -17,11 +17,7 @@ func BuildKit(s Site) []Change {
 	case s.User:
 		name = path.Join(s.config(), "buildkit", "buildkitd.toml")
 	}
-	set := s.mirrors()
-	if s.Runtime != "" {
-		set = append(set, edit.Key{Path: []string{"worker", "oci", "binary"}, Value: s.Runtime})
-	}
-	return []Change{keys(name, edit.TOML(set...), RestartBuildkit)}
+	return []Change{keys(name, edit.TOML(s.mirrors()...), RestartBuildkit)}
 }
 
 // BuildKitProxy returns the change that leads BuildKit's own proxy network (0.33 and later) on
@@ -52,8 +48,5 @@ func (s Site) mirrors() []edit.Key {
 		out = append(out, edit.Key{Path: []string{"registry", name, "mirrors"}, Value: s.addr(), How: edit.Prepend})
 	}
 	out = append(out, edit.Key{Path: []string{"registry", s.addr(), "http"}, Value: true})
-	if s.DNS != "" {
-		out = append(out, edit.Key{Path: []string{"dns", "nameservers"}, Value: []string{s.DNS}})
-	}
 	return out
 }

@@ -7,15 +7,13 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-
-	"sutler/internal/edit"
 )
 
 // dropIn is the name of our files in folders of configuration.
 const dropIn = "50-sutler.conf"
 
 // Containers returns the changes for podman, buildah and skopeo: sutler as mirror of each
-// registry, the runtime wrapper and the resolver. confs are the contents of registries.conf
+// registry, and the folder of the runtime wrapper. confs are the contents of registries.conf
 // and of the files in registries.conf.d; a registry that one of them configures is left as
 // it is, since a later entry would replace the earlier one, not add to it.
 func Containers(s Site, confs ...[]byte) []Change {
@@ -33,41 +31,32 @@ func Containers(s Site, confs ...[]byte) []Change {
 	if len(left) > 0 {
 		c.Notes = []string{"Your own settings stay in force, and sutler is not asked, for " + strings.Join(left, ", ") + "."}
 	}
-	return append([]Change{c}, s.engine()...)
+	out := []Change{c}
+	if s.InFront != "" {
+		out = append(out, s.runtimes())
+	}
+	return out
 }
 
 // runtimeFolders are where podman looks for runtimes by itself, in its order.
 var runtimeFolders = [...]string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/sbin", "/bin", "/usr/lib/cri-o-runc/sbin", "/run/current-system/sw/bin"}
 
-// engine returns the changes of containers.conf. The runtimes keep their names, since
+// runtimes returns the change of containers.conf. The runtimes keep their names, since
 // containers remember them: only the places where they are looked for get one more.
-func (s Site) engine() []Change {
+func (s Site) runtimes() Change {
 	var text strings.Builder
-	if s.InFront != "" {
-		text.WriteString("\n[engine.runtimes]\n")
-		for _, name := range []string{"crun", "runc"} {
-			fmt.Fprintf(&text, "%s = [", name)
-			for i, dir := range append([]string{s.InFront}, runtimeFolders[:]...) {
-				if i > 0 {
-					text.WriteString(", ")
-				}
-				fmt.Fprintf(&text, "%q", path.Join(dir, name))
+	text.WriteString("\n[engine.runtimes]\n")
+	for _, name := range []string{"crun", "runc"} {
+		fmt.Fprintf(&text, "%s = [", name)
+		for i, dir := range append([]string{s.InFront}, runtimeFolders[:]...) {
+			if i > 0 {
+				text.WriteString(", ")
 			}
-			text.WriteString("]\n")
+			fmt.Fprintf(&text, "%q", path.Join(dir, name))
 		}
+		text.WriteString("]\n")
 	}
-	if s.DNS != "" {
-		fmt.Fprintf(&text, "\n[containers]\ndns_servers = [%q]\n", s.DNS)
-	}
-	var out []Change
-	if text.Len() > 0 {
-		out = append(out, whole(path.Join(s.containers(), "containers.conf.d", dropIn), "#", text.String()))
-	}
-	if s.Files != "" && s.InFront == "" { // a file of its own would replace the list
-		at := []string{"containers", "volumes"}
-		out = append(out, keys(path.Join(s.containers(), "containers.conf"), edit.TOML(edit.Key{Path: at, Value: s.Files + ":/dev/sutler:ro", How: edit.Append}), ""))
-	}
-	return out
+	return whole(path.Join(s.Etc, "containers", "containers.conf.d", dropIn), "#", text.String())
 }
 
 // configured returns the prefixes that have a [[registry]] of their own.

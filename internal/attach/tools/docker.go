@@ -16,21 +16,26 @@ const (
 	Desktop  Daemon = "desktop"  // ~/.docker; the engine is in a virtual machine
 )
 
-// folder returns where daemon.json and certs.d are.
-func (d Daemon) folder(s Site) string {
-	switch d {
-	case Rootless:
-		return path.Join(s.config(), "docker")
-	case Desktop:
-		return path.Join(s.Home, ".docker")
+// file returns where daemon.json is; certs.d is beside it.
+func (d Daemon) file(s Site) string {
+	switch {
+	case s.Docker != "":
+		return s.Docker
+	case d == Rootless:
+		return path.Join(s.config(), "docker", "daemon.json")
+	case d == Desktop:
+		return path.Join(s.Home, ".docker", "daemon.json")
 	}
-	return path.Join(s.Etc, "docker")
+	return path.Join(s.Etc, "docker", "daemon.json")
 }
 
 // Docker returns the changes for an engine: sutler as mirror of the default registry, the
 // runtime wrapper, and the local CA for the other registries.
 func Docker(s Site, d Daemon) []Change {
-	set := []edit.Key{{Path: []string{"registry-mirrors"}, Value: s.URL, How: edit.Prepend}}
+	var set []edit.Key
+	if s.URL != "" {
+		set = append(set, edit.Key{Path: []string{"registry-mirrors"}, Value: s.URL, How: edit.Prepend})
+	}
 	if s.Runtime != "" && d != Desktop {
 		set = append(set, edit.Key{Path: []string{"runtimes", "sutler", "path"}, Value: s.Runtime},
 			edit.Key{Path: []string{"default-runtime"}, Value: "sutler"})
@@ -39,9 +44,13 @@ func Docker(s Site, d Daemon) []Change {
 	if d == Desktop {
 		reload = RestartDesktop
 	}
-	main := keys(path.Join(d.folder(s), "daemon.json"), edit.JSON(set...), reload)
-	main.Notes = []string{"BuildKit inside of Docker 20.10 takes a new mirror only after a restart of the engine."}
-	return append([]Change{main}, s.certificates(path.Join(d.folder(s), "certs.d"))...)
+	var out []Change
+	if len(set) > 0 {
+		main := keys(d.file(s), edit.JSON(set...), reload)
+		main.Notes = []string{"BuildKit inside of Docker 20.10 takes a new mirror only after a restart of the engine."}
+		out = append(out, main)
+	}
+	return append(out, s.certificates(path.Join(path.Dir(d.file(s)), "certs.d"))...)
 }
 
 // certificates makes an engine trust the local CA for registries whose names lead to
@@ -67,7 +76,7 @@ func DNS(s Site, d Daemon) []Change {
 	if s.DNS == "" {
 		return nil
 	}
-	c := keys(path.Join(d.folder(s), "daemon.json"), edit.JSON(edit.Key{Path: []string{"dns"}, Value: []string{s.DNS}}), RestartDocker)
+	c := keys(d.file(s), edit.JSON(edit.Key{Path: []string{"dns"}, Value: []string{s.DNS}}), RestartDocker)
 	if d == Desktop {
 		c.Reload = RestartDesktop
 	}
@@ -78,9 +87,6 @@ func DNS(s Site, d Daemon) []Change {
 // Boot2docker returns the change of the profile that starts boot2docker's engine.
 func Boot2docker(s Site) []Change {
 	args := "--registry-mirror=" + s.URL
-	if s.DNS != "" {
-		args += " --dns=" + s.DNS
-	}
 	e := edit.Block("EXTRA_ARGS=\"$EXTRA_ARGS " + args + "\"")
 	return []Change{{Path: path.Join(path.Dir(s.Etc), "var/lib/boot2docker/profile"), Format: edit.FormatOf(e), Edit: e, Mode: 0o644, Reload: RestartDocker,
 		Notes: []string{"boot2docker's init script does not wait until the engine has stopped: stop it, wait, start it."}}}

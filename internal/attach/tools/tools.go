@@ -26,12 +26,12 @@ type Site struct {
 	Bundle  string // path of a bundle with the public roots and the local CA
 	Runtime string // path of the OCI runtime wrapper
 	InFront string // folder in which wrappers have the names of the runtimes
-	Files   string // folder of what containers see as /dev/sutler
 
 	Hosts []string   // of the OCI ecosystem's profile: registries
 	Env   []Variable // for a login shell
 
-	BuildKit string // path of buildkitd.toml, "" for the usual one
+	Docker   string // path of daemon.json, "" for the usual one
+	BuildKit string // path of buildkitd.toml, likewise
 
 	Etc    string // "/etc"
 	Home   string
@@ -97,14 +97,6 @@ func (s Site) config() string {
 		return s.Config
 	}
 	return path.Join(s.Home, ".config")
-}
-
-// containers returns the folder of containers.conf.
-func (s Site) containers() string {
-	if s.User {
-		return path.Join(s.config(), "containers")
-	}
-	return path.Join(s.Etc, "containers")
 }
 
 // images returns the folder of registries.conf.d, for which $XDG_CONFIG_HOME does not count.

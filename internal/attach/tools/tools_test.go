@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite the expected files")
 func site() Site {
 	return Site{
 		URL: "http://172.17.0.1:7885", DNS: "172.17.0.1", Root: []byte("-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n"),
-		Bundle: "/var/lib/sutler/ca.pem", Runtime: "/usr/lib/sutler/runc", InFront: "/usr/local/sbin", Files: "/var/lib/sutler/files",
+		Bundle: "/var/lib/sutler/ca.pem", Runtime: "/usr/lib/sutler/runc", InFront: "/usr/local/sbin",
 		Hosts: []string{"registry-1.hub.example", "one.example", "*.one.example"},
 		Env:   []Variable{{"http_proxy", "http://172.17.0.1:7885"}, {"https_proxy", "http://172.17.0.1:7885"}, {"SSL_CERT_FILE", "/it's/ca.pem"}},
 		Etc:   "/etc", Home: "/home/u",
@@ -38,7 +38,7 @@ func user() Site {
 // cases are the tools; read returns a file that exists.
 func cases(read func(string) []byte) map[string][]Change {
 	bare := user()
-	bare.Runtime, bare.InFront = "", ""
+	bare.InFront = ""
 	return map[string][]Change{
 		"docker":          Docker(site(), System),
 		"docker-rootless": Docker(site(), Rootless),
