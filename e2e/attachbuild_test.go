@@ -26,7 +26,7 @@ func pushBase(t *testing.T, r *registry) {
 		engine(t, "docker28")
 		archive, dir := t.TempDir()+"/base.tar", t.TempDir()
 		// With a layer that no image of the engines has.
-		write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN head -c 12000000 /dev/urandom >/var/plain\n")
+		write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl\nRUN head -c 12000000 /dev/urandom >/var/plain\n")
 		output(t, "docker", "build", "-q", "-t", plainBase, dir)
 		output(t, "docker", "save", "-o", archive, plainBase)
 		output(t, "docker", "rmi", plainBase)
@@ -42,7 +42,8 @@ func pushBase(t *testing.T, r *registry) {
 // plainContext writes a project that needs a base image, packages and a file.
 func plainContext(t *testing.T, base string) string {
 	t.Helper()
-	dir := wrapperContext(t, wrapperDockerfile, "FROM "+base, registryFile(t))
+	dir := t.TempDir()
+	write(t, dir+"/Dockerfile", "FROM "+base+"\nRUN apt-get update && apt-get install -y --no-install-recommends hello\nUSER nobody\nRUN [\"/usr/bin/curl\", \"-fsS\", \"-o\", \"/dev/null\", \""+registryFile(t)+"\"]\n")
 	write(t, dir+"/docker-compose.yml", "version: \"3\"\nservices:\n  app:\n    build: .\n    image: plain-compose\n")
 	return dir
 }

@@ -12,6 +12,7 @@
 #   engines.sh reset NAME      stop it and delete its images and layers
 #   engines.sh tool NAME PACKAGE VERSION  build a Go program from the module proxy, print its path
 #   engines.sh tree NAME SUITE PACKAGES  make a tree of a Debian release, print its path
+#   engines.sh trees [DIR]     make all trees and programs; copy them to DIR, for a further set
 #   engines.sh down [NAME]     stop it (all) and undo what was changed on this machine
 #   engines.sh purge           down, and delete everything that was downloaded or built
 #
@@ -302,7 +303,34 @@ down() {
 	fi
 }
 
+# trees [DIR]: what takes long, before any engine runs.
+trees() {
+	local one
+	mkdir -p "$cache/run" "$cache/bin"
+	exec 9>"$cache/run/lock"
+	flock 9
+	for one in docker20 docker28 buildkitd; do
+		need "$one"
+		bootstrap "$suite" "$tree" "$packages"
+	done
+	base_image >/dev/null
+	tool buildkitd github.com/moby/buildkit/cmd/buildkitd $BUILDKIT_VERSION >/dev/null
+	tool buildx github.com/docker/buildx/cmd/buildx $BUILDX_VERSION >/dev/null
+	tool buildctl github.com/moby/buildkit/cmd/buildctl $BUILDKIT_VERSION >/dev/null
+	[ -n "${1:-}" ] || return 0
+	mkdir -p "$1"
+	for one in docker20 docker28; do
+		[ ! -d "$1/$one" ] || continue
+		rm -rf "$1/$one.part"
+		mkdir "$1/$one.part"
+		tar -C "$cache/$one" --numeric-owner --exclude=./var/lib/docker --exclude=./var/lib/buildkit --exclude=./run/* -cf - . | tar -C "$1/$one.part" -xpf -
+		mv "$1/$one.part" "$1/$one"
+	done
+	cp -a "$cache/base.tar" "$cache/bin" "$1/"
+}
+
 case ${1:-} in
+trees) trees "${2:-}" ;;
 up) up "${2:?which engine?}" ;;
 env) need "${2:?which engine?}"; variables | sed -E "s/^([^=]+)=(.*)/export \1='\2'/" ;;
 exec) need "${2:?which engine?}"; shift 2; in_env "$@" ;;
@@ -310,13 +338,13 @@ chroot) need "${2:?which engine?}"; shift 2; nsenter --all --target="$(ps -o pid
 root) need "${2:?which engine?}"; echo "$tree" ;;
 tool)
 	mkdir -p "$cache/run" "$cache/bin"
-	exec 9>"$cache/run/lock"
+	exec 9>"$cache/run/tools.lock"
 	flock 9
 	tool "${2:?which program?}" "${3:?which package?}" "${4:?which version?}"
 	;;
 tree)
 	mkdir -p "$cache/run"
-	exec 9>"$cache/run/lock"
+	exec 9>"$cache/run/tools.lock"
 	flock 9
 	bootstrap "${3:?which suite?}" "$cache/${2:?which tree?}" "${4:?which packages?}" 9>&-
 	echo "$cache/$2"
