@@ -139,7 +139,7 @@ func TestDoctor(t *testing.T) {
 	on := func(all []finding, network string) []finding {
 		return slices.DeleteFunc(slices.Clone(all), func(f finding) bool { return f.ID != "network" || f.Where != "docker network "+network })
 	}
-	images := d.must(d.dir, nil, "docker", "image", "ls", "-aq").out
+	images := sorted(d.must(d.dir, nil, "docker", "image", "ls", "-aq").out)
 	before, code := d.doctor("--bundle", d.dir+"/bundle.tar.gz")
 	for _, network := range []string{"bridge", other} {
 		if f := on(before, network); len(f) == 0 || f[0].Severity != "ok" || !strings.Contains(f[0].What, "TLS is trusted") {
@@ -155,7 +155,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%s names the home folder, or is empty: %s", name, text)
 		}
 	}
-	if left := d.must(d.dir, nil, "docker", "image", "ls", "-aq").out; left != images {
+	if left := sorted(d.must(d.dir, nil, "docker", "image", "ls", "-aq").out); left != images {
 		t.Errorf("the image stays in the engine: %s", left)
 	}
 
@@ -238,7 +238,7 @@ func TestDoctorBuilders(t *testing.T) {
 			things := func() string {
 				var all string
 				for _, c := range tt.left {
-					all += ages.ReplaceAllString(d.must(d.dir, nil, c[0], c[1:]...).out, "")
+					all += sorted(ages.ReplaceAllString(d.must(d.dir, nil, c[0], c[1:]...).out, ""))
 				}
 				return all
 			}
@@ -261,6 +261,16 @@ func TestDoctorBuilders(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sorted returns the lines of a list that has no order of its own, without their blanks.
+func sorted(list string) string {
+	lines := strings.Split(list, "\n")
+	for i, l := range lines {
+		lines[i] = strings.Join(strings.Fields(l), " ")
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 // ages are what changes in lists of images by itself.
