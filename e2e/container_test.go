@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -64,6 +65,39 @@ func TestBuildContainerDriver(t *testing.T) {
 	defer d.must(d.dir, nil, "docker", "buildx", "use", "default")
 	if r, _ := build("--engine", "buildx"); strings.Count(r.err, "CACHED") < 3 {
 		t.Errorf("the builder in use ran its steps again:\n%s", r.err)
+	}
+}
+
+// TestBuildAttachedBuildx makes a builder in a container after "attach buildx": its base
+// images come from sutler.
+func TestBuildAttachedBuildx(t *testing.T) {
+	engine(t, "docker28")
+	t.Setenv("BUILDX_BUILDER", "")
+	if exec.Command("docker", "image", "inspect", "sutler-e2e/buildkit").Run() != nil {
+		t.Skip("TestBuildContainerDriver makes the image of the builder")
+	}
+	r := newRegistry(t, nil, hostIn(t)+":"+portOf(freeAddr(t)), "", "")
+	r.push("library/inbuilder", "1", 41, 42)
+	d := startIn(t, []string{"nsenter", "--net=/run/netns/" + os.Getenv("SUTLER_E2E_NETNS")}, "127.0.0.1:7885",
+		append(mirrors(map[string]string{hub(): r.addr}), "BRIDGES=true", "ATTACH_ROOT=/", "UPSTREAM_ALLOW_PRIVATE_HOSTS="+r.addr)...)
+	file := os.Getenv("DOCKER_CONFIG") + "/buildx/buildkitd.default.toml"
+	d.sutler("attach", "buildx")
+	if text := contents(t, file); !strings.Contains(text, "172.17.0.1:7885") {
+		t.Errorf("%s: %s", file, text)
+	}
+	const builder = "sutler-e2e-mirrored"
+	d.run(d.dir, nil, "docker", "buildx", "rm", "--force", builder) // of a run that was killed
+	d.must(d.dir, nil, "docker", "buildx", "create", "--name", builder, "--driver", "docker-container", "--driver-opt", "image=sutler-e2e/buildkit:latest")
+	defer d.must(d.dir, nil, "docker", "buildx", "rm", "--force", builder)
+	dir := t.TempDir()
+	write(t, dir+"/Dockerfile", "FROM inbuilder:1\nCOPY Dockerfile /\n")
+	d.must(dir, nil, "docker", "buildx", "build", "--builder", builder, "--output=type=cacheonly", ".")
+	if n := d.traffic().images; n < 600_000 {
+		t.Errorf("%d bytes of the base image came from sutler", n)
+	}
+	d.sutler("detach", "buildx")
+	if _, err := os.Stat(file); err == nil {
+		t.Errorf("%s is left", file)
 	}
 }
 

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -45,7 +46,7 @@ func clients(m Machine) []Tool {
 	tool := func(name string, changes func(tools.Site) []tools.Change, signs ...string) *FileTool {
 		return &FileTool{name: name, machine: m, signs: signs, changes: func(_ Machine, s tools.Site) []tools.Change { return changes(s) }}
 	}
-	plugins := []string{"/usr/libexec/docker/cli-plugins/docker-buildx", "/usr/lib/docker/cli-plugins/docker-buildx", m.Home + "/.docker/cli-plugins/docker-buildx"}
+	plugins := []string{"/usr/libexec/docker/cli-plugins/docker-buildx", "/usr/lib/docker/cli-plugins/docker-buildx", m.client() + "/cli-plugins/docker-buildx"}
 	buildx := tool("buildx", tools.Buildx, plugins...)
 	client := tool("docker-client", tools.DockerClient, "/usr/bin/docker", "/usr/local/bin/docker")
 	buildx.bridged, client.bridged = true, true
@@ -110,9 +111,12 @@ func (f *FileTool) Plan(_ context.Context, w Wish) (Plan, error) {
 func (m Machine) site(w Wish) tools.Site {
 	return tools.Site{
 		URL: "http://" + net.JoinHostPort("127.0.0.1", w.Port), Root: w.Root, Bundle: w.Bundle, Hosts: w.Images, Env: w.Env,
-		InFront: inFront, Etc: "/etc", Home: m.Home, Config: m.Getenv("XDG_CONFIG_HOME"), User: !m.System,
+		Client: m.client(), InFront: inFront, Etc: "/etc", Home: m.Home, Config: m.Getenv("XDG_CONFIG_HOME"), User: !m.System,
 	}
 }
+
+// client returns the folder of the docker client's files.
+func (m Machine) client() string { return cmp.Or(m.Getenv("DOCKER_CONFIG"), m.Home+"/.docker") }
 
 // planOf returns the plan of changes that only need to be written.
 func planOf(changes []tools.Change) (Plan, error) {

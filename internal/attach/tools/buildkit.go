@@ -35,7 +35,7 @@ func BuildKitProxy(s Site) []Change {
 // that "docker buildx create" takes if it is given no other, and that can be given as
 // --buildkitd-config. They cannot reach the runtime wrapper.
 func Buildx(s Site) []Change {
-	c := keys(path.Join(s.Home, ".docker", "buildx", "buildkitd.default.toml"), edit.TOML(s.mirrors()...), RecreateBuilder)
+	c := keys(path.Join(s.client(), "buildx", "buildkitd.default.toml"), edit.TOML(s.mirrors()...), RecreateBuilder)
 	c.Notes = []string{"Builders that exist keep the configuration that they were made with."}
 	return []Change{c}
 }

@@ -96,7 +96,7 @@ func Boot2docker(s Site) []Change {
 // builds and containers of engines that run elsewhere.
 func DockerClient(s Site) []Change {
 	at := []string{"proxies", "default"}
-	c := keys(path.Join(s.Home, ".docker", "config.json"), edit.JSON(
+	c := keys(path.Join(s.client(), "config.json"), edit.JSON(
 		edit.Key{Path: append(at[:2:2], "httpProxy"), Value: s.URL},
 		edit.Key{Path: append(at[:2:2], "httpsProxy"), Value: s.URL},
 		edit.Key{Path: append(at[:2:2], "noProxy"), Value: noProxy},

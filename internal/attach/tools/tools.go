@@ -30,6 +30,7 @@ type Site struct {
 	Hosts []string   // of the OCI ecosystem's profile: registries
 	Env   []Variable // for a login shell
 
+	Client   string // folder of the docker client's files, ~/.docker if empty
 	Docker   string // path of daemon.json, "" for the usual one
 	BuildKit string // path of buildkitd.toml, likewise
 
@@ -97,6 +98,14 @@ func (s Site) config() string {
 		return s.Config
 	}
 	return path.Join(s.Home, ".config")
+}
+
+// client returns the folder of the docker client's files.
+func (s Site) client() string {
+	if s.Client != "" {
+		return s.Client
+	}
+	return path.Join(s.Home, ".docker")
 }
 
 // images returns the folder of registries.conf.d, for which $XDG_CONFIG_HOME does not count.
