@@ -17,16 +17,18 @@ import (
 // plainBase is the name of the base image of plain builds, in the default registry.
 const plainBase = "plainbase:1"
 
+// plainBaseDockerfile makes it, with a layer that no image of the engines has.
+const plainBaseDockerfile = "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl\nRUN head -c 12000000 /dev/urandom >/var/plain\n"
+
 // pushBase puts an image with apt in it into a registry.
 func pushBase(t *testing.T, r *registry) {
 	t.Helper()
 	need(t, "skopeo")
-	layout := filepath.Join(cacheDir(t), "plainbase.oci")
+	layout := filepath.Join(cacheDir(t), "plainbase-"+sha256Of([]byte(plainBaseDockerfile))[:8])
 	if _, err := os.Stat(layout + "/index.json"); err != nil {
 		engine(t, "docker28")
 		archive, dir := t.TempDir()+"/base.tar", t.TempDir()
-		// With a layer that no image of the engines has.
-		write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl\nRUN head -c 12000000 /dev/urandom >/var/plain\n")
+		write(t, dir+"/Dockerfile", plainBaseDockerfile)
 		output(t, "docker", "build", "-q", "-t", plainBase, dir)
 		output(t, "docker", "save", "-o", archive, plainBase)
 		output(t, "docker", "rmi", plainBase)
