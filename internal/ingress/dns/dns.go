@@ -76,7 +76,7 @@ type Resolver struct {
 	table    table
 	clients  clients
 	upstream *forwarder
-	busy     chan struct{} // one place for each query that is being worked on
+	busy     *places // one for each query that is being worked on
 	serving  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -85,7 +85,9 @@ type Resolver struct {
 
 const (
 	// maxBusy bounds the queries that are worked on at once; more are dropped, and asked again.
-	maxBusy = 1024
+	// maxBusyEach bounds those of one client: names that nobody answers take seconds each, and
+	// one container with many of them must not take the names from all others.
+	maxBusy, maxBusyEach = 1024, 128
 	// maxUDP is the largest answer over UDP that needs no fragments on any usual network.
 	maxUDP = 1232
 	// answerWithin bounds the work on one query.
@@ -98,7 +100,7 @@ func New(o Options) (*Resolver, error) {
 	if o.Log == nil || o.Count == nil || o.Trouble == nil {
 		return nil, errors.New("dns: Log, Count and Trouble are required")
 	}
-	r := &Resolver{options: o, busy: make(chan struct{}, maxBusy), bound: map[netip.AddrPort]bool{}}
+	r := &Resolver{options: o, busy: newPlaces(maxBusy, maxBusyEach), bound: map[netip.AddrPort]bool{}}
 	r.clients = clients{configured: o.Clients, listen: o.Listen}
 	r.upstream = newForwarder(r.isOwn, o.Trouble)
 	host := &hostUpstreams{paths: [2]string{o.ResolvConf, o.ResolvedConf}, fixed: o.Upstreams, own: r.isOwn}

@@ -48,7 +48,7 @@ func newEngineAPI(e Engine) (*engineAPI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine %q: %w", e.URL, err)
 	}
-	t := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, Proxy: nil}
+	t := &http.Transport{MaxIdleConnsPerHost: 4, MaxConnsPerHost: 16, IdleConnTimeout: time.Minute, Proxy: nil}
 	base := ""
 	switch u.Scheme {
 	case "unix":

@@ -19,9 +19,10 @@ const (
 	// bindAgain is how often an address is tried that cannot be listened on: the bridge may
 	// come up later, the other program may go.
 	bindAgain = time.Second
-	// maxConns bounds connections over TCP at once, maxIdle how long one may be silent.
-	maxConns = 256
-	maxIdle  = 8 * time.Second
+	// maxConns bounds connections over TCP at once, maxConnsEach those of one client, maxIdle
+	// how long one may be silent.
+	maxConns, maxConnsEach = 256, 32
+	maxIdle                = 8 * time.Second
 	// batch is how many messages are read or written by one system call.
 	batch = 64
 	// maxQuery is the largest query over UDP that is read.
@@ -100,7 +101,7 @@ func (r *Resolver) serve(ctx context.Context, at netip.AddrPort, own netip.Addr)
 	if !own.IsValid() {
 		own = r.place(at.Addr())
 	}
-	tcp := &miekg.Server{Listener: netutil.LimitListener(stream, maxConns), Handler: r.handler(ctx, own),
+	tcp := &miekg.Server{Listener: fairListener{netutil.LimitListener(stream, maxConns), newPlaces(maxConns, maxConnsEach)}, Handler: r.handler(ctx, own),
 		ReadTimeout: maxIdle, WriteTimeout: maxIdle, IdleTimeout: func() time.Duration { return maxIdle }}
 	failed := make(chan error, 2)
 	var both sync.WaitGroup
@@ -225,13 +226,11 @@ func writeAll(packets *ipv4.PacketConn, out []ipv4.Message) {
 
 // slow answers a message in a goroutine, unless there are too many already.
 func (r *Resolver) slow(ctx context.Context, conn *net.UDPConn, query []byte, client netip.AddrPort, at netip.Addr) {
-	select {
-	case r.busy <- struct{}{}:
-	default:
+	if !r.busy.take(client.Addr()) {
 		return // the client will ask again
 	}
 	r.serving.Go(func() {
-		defer func() { <-r.busy }()
+		defer r.busy.free(client.Addr())
 		if wire := r.handle(ctx, query, client.Addr(), at); wire != nil {
 			_, _ = conn.WriteToUDPAddrPort(wire, client) // the client has gone
 		}
