@@ -24,12 +24,13 @@ type listeners struct {
 	mu     sync.Mutex
 	open   map[string]net.Listener // by host:port as bound
 	led    map[string]net.Listener // likewise, of intercepted connections
+	named  map[string]string       // as bound, by how the configuration names those
 	failed chan error              // the first listener that broke
 	wait   sync.WaitGroup
 }
 
 func newListeners(server *http.Server) *listeners {
-	return &listeners{server: server, open: map[string]net.Listener{}, led: map[string]net.Listener{}, failed: make(chan error, 1)}
+	return &listeners{server: server, open: map[string]net.Listener{}, led: map[string]net.Listener{}, named: map[string]string{}, failed: make(chan error, 1)}
 }
 
 // listen serves on an address; again is no error.
@@ -57,7 +58,7 @@ func (l *listeners) intercept(ctx context.Context, address string, serve func(ne
 	if err != nil {
 		return nil, err
 	}
-	l.led[ln.Addr().String()] = ln
+	l.led[ln.Addr().String()], l.named[address] = ln, ln.Addr().String() // "0.0.0.0:80" is bound as "[::]:80"
 	l.serve(ln, serve)
 	return ln, nil
 }
@@ -74,13 +75,17 @@ func (l *listeners) serve(ln net.Listener, serve func(net.Listener) error) {
 	})
 }
 
-// closeLed closes listeners of intercepted connections by their addresses as bound; those
-// that are closed already are passed over.
+// closeLed closes listeners of intercepted connections by their addresses, as bound or as
+// they were named; those that are closed already are passed over.
 func (l *listeners) closeLed(addresses ...string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
 	for _, a := range addresses {
+		if bound, ok := l.named[a]; ok && l.led[a] == nil {
+			delete(l.named, a)
+			a = bound
+		}
 		if ln := l.led[a]; ln != nil {
 			errs = append(errs, ln.Close())
 			delete(l.led, a)
