@@ -3,6 +3,8 @@ package daemon
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,6 +18,9 @@ import (
 const (
 	// scanAgain is how soon the processes are looked through again for the same client.
 	scanAgain = time.Second
+	// scanShare is how much of the time of one processor may go into that: after a look no
+	// other begins before it has taken that many times as long as the look.
+	scanShare = 10
 	// maxAsked bounds how many clients are remembered that are no steps.
 	maxAsked = 4096
 )
@@ -31,6 +36,12 @@ type peers struct {
 	mu    sync.Mutex
 	known map[netip.Addr]member
 	asked map[netip.Addr]time.Time // when clients were looked for that are no steps
+	// coming ends with the next look through the processes, which has not begun; nil if
+	// nobody waits for one.
+	coming chan struct{}
+
+	looking sync.Mutex // of the one look at a time, and of next
+	next    time.Time  // no look before that
 }
 
 // A member is a process of a step's container.
@@ -45,83 +56,179 @@ func newPeers(proc string, running func() map[string]string) *peers {
 
 // step returns the id of the step that a client belongs to, "" if it is none.
 func (p *peers) step(client netip.Addr) string {
+	step, certain := p.recall(client)
+	if certain {
+		return step
+	}
+	p.look()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	steps := p.running()
-	if len(steps) == 0 {
-		clear(p.known)
-		return ""
-	}
-	if m, ok := p.known[client]; ok {
-		// The address may be another container's by now.
-		if steps[m.step] == m.container && p.holds(m.pid, m.container) {
-			return m.step
-		}
-		delete(p.known, client)
-	}
-	for _, m := range p.known {
-		if steps[m.step] == m.container && p.holds(m.pid, m.container) {
-			delete(steps, m.step) // it has its addresses
-		}
-	}
-	now := p.now()
-	if len(steps) == 0 || now.Sub(p.asked[client]) < scanAgain {
-		return ""
-	}
-	p.scan(steps)
 	if m, ok := p.known[client]; ok {
 		return m.step
 	}
 	if len(p.asked) >= maxAsked {
 		clear(p.asked)
 	}
-	p.asked[client] = now
+	p.asked[client] = p.now()
 	return ""
 }
 
-// scan looks for the processes of steps, and notes the addresses that they have.
-func (p *peers) scan(steps map[string]string) {
+// recall answers from what is known, and says whether that is certain.
+func (p *peers) recall(client netip.Addr) (step string, certain bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	steps := p.running()
+	if len(steps) == 0 {
+		clear(p.known)
+		return "", true
+	}
+	if m, ok := p.known[client]; ok {
+		// The address may be another container's by now.
+		if steps[m.step] == m.container && p.holds(m.pid, m.container) {
+			return m.step, true
+		}
+		delete(p.known, client)
+	}
+	return "", len(p.missing(steps)) == 0 || p.now().Sub(p.asked[client]) < scanAgain
+}
+
+// missing returns those of some steps whose addresses are not known.
+func (p *peers) missing(steps map[string]string) map[string]string {
+	for _, m := range p.known {
+		if steps[m.step] == m.container && p.holds(m.pid, m.container) {
+			delete(steps, m.step)
+		}
+	}
+	return steps
+}
+
+// look returns when the processes were looked through, from a moment on that is after the
+// call. Who comes before it begins shares it: however many clients there are, there is one
+// look at a time, and a rest after each.
+func (p *peers) look() {
+	p.mu.Lock()
+	done := p.coming
+	if done != nil {
+		p.mu.Unlock()
+		<-done
+		return
+	}
+	done = make(chan struct{})
+	p.coming = done
+	p.mu.Unlock()
+	defer close(done)
+
+	p.looking.Lock()
+	defer p.looking.Unlock()
+	began := p.now()
+	time.Sleep(p.next.Sub(began))
+	p.mu.Lock()
+	p.coming = nil
+	steps := p.missing(p.running())
+	p.mu.Unlock()
+	began = p.now()
+	found := p.scan(steps)
+	p.next = p.now().Add(scanShare * p.now().Sub(began))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for a, m := range found {
+		p.known[a] = m
+		delete(p.asked, a)
+	}
+}
+
+// scan looks for the processes of steps, and returns whose addresses are theirs.
+func (p *peers) scan(steps map[string]string) map[netip.Addr]member {
 	own, _ := os.Readlink(filepath.Join(p.proc, "self/ns/net"))
 	entries, err := os.ReadDir(p.proc)
 	if err != nil {
-		return
+		return nil
 	}
-	var pids []int
+	first := map[string]candidate{} // the oldest process of each step
 	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			pids = append(pids, pid)
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
 		}
-	}
-	slices.Sort(pids) // the first process of a container lives as long as that
-	for _, pid := range pids {
 		cgroup, err := os.ReadFile(p.path(pid, "cgroup"))
 		if err != nil {
 			continue // it has ended
 		}
 		for step, container := range steps {
-			if !bytes.Contains(cgroup, []byte(container)) {
+			if !names(cgroup, container) {
 				continue
 			}
 			// What watches a container is in a group of that name too, and in our network.
 			if theirs, err := os.Readlink(p.path(pid, "ns/net")); err != nil || theirs == own {
 				continue
 			}
-			for _, a := range addressesIn(p.path(pid, "net")) {
-				p.known[a] = member{step, container, pid}
-				delete(p.asked, a)
-				delete(steps, step)
+			c := candidate{pid: pid, started: p.started(pid)}
+			if known, ok := first[step]; !ok || c.before(known) {
+				first[step] = c
 			}
 		}
-		if len(steps) == 0 {
-			return
+	}
+	found := map[netip.Addr]member{}
+	for step, c := range first {
+		for _, a := range addressesIn(p.path(c.pid, "net")) {
+			found[a] = member{step, steps[step], c.pid}
 		}
 	}
+	return found
 }
+
+// A candidate is a process that may be the first of a container: that one lives as long as
+// the container, and its network is what the engine made. What it starts may have networks
+// of its own, with any addresses that it likes, and even a lower number.
+type candidate struct {
+	pid     int
+	started uint64 // ticks since the machine started
+}
+
+func (c candidate) before(d candidate) bool {
+	return cmp.Or(cmp.Compare(c.started, d.started), cmp.Compare(c.pid, d.pid)) < 0
+}
+
+// started returns when a process was started; if that cannot be told, late.
+func (p *peers) started(pid int) uint64 {
+	stat, err := os.ReadFile(p.path(pid, "stat"))
+	if err != nil {
+		return math.MaxUint64
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // the name before may hold anything
+	if len(fields) < 20 {
+		return math.MaxUint64
+	}
+	ticks, err := strconv.ParseUint(string(fields[19]), 10, 64)
+	if err != nil {
+		return math.MaxUint64
+	}
+	return ticks
+}
+
+// names reports whether a control group is named for a container: the id of one may begin
+// that of another.
+func names(cgroup []byte, container string) bool {
+	for rest := cgroup; container != ""; {
+		at := bytes.Index(rest, []byte(container))
+		if at < 0 {
+			return false
+		}
+		end := at + len(container)
+		if (at == 0 || !inID(rest[at-1])) && (end == len(rest) || !inID(rest[end])) {
+			return true
+		}
+		rest = rest[end:]
+	}
+	return false
+}
+
+func inID(b byte) bool { return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' }
 
 // holds reports whether a process is one of a container.
 func (p *peers) holds(pid int, container string) bool {
 	cgroup, err := os.ReadFile(p.path(pid, "cgroup"))
-	return err == nil && bytes.Contains(cgroup, []byte(container))
+	return err == nil && names(cgroup, container)
 }
 
 func (p *peers) path(pid int, name string) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -55,6 +56,15 @@ func (f fakeProc) process(pid, cgroup, network, address string) {
 		f.t.Fatal(err)
 	}
 	if err := os.Symlink("net:["+network+"]", filepath.Join(dir, "ns/net")); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// started says when a process was started.
+func (f fakeProc) started(pid string, ticks int) {
+	f.t.Helper()
+	text := pid + " (a) b) S" + strings.Repeat(" 1", 18) + fmt.Sprintf(" %d 0 0\n", ticks)
+	if err := os.WriteFile(filepath.Join(f.dir, pid, "stat"), []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -111,6 +121,69 @@ func TestPeers(t *testing.T) {
 	is("172.17.0.5", "")
 	clear(steps)
 	is("172.17.0.3", "")
+}
+
+// TestPeersForged has a step start processes of its own: what addresses it gives to their
+// networks are not believed, however low their numbers are. Nor is a container whose id only
+// begins like that of a step.
+func TestPeersForged(t *testing.T) {
+	proc := fakeProc{t, t.TempDir()}
+	p := newPeers(proc.dir, func() map[string]string { return map[string]string{"s1": "buildah-buildah12"} })
+	proc.process("self", "0::/", "1", "192.0.2.1")
+	proc.process("900", "0::/buildah-buildah12.scope", "2", "172.17.0.2")
+	proc.started("900", 5000)
+	proc.process("30", "0::/buildah-buildah12.scope", "3", "172.17.0.9") // numbers began anew
+	proc.started("30", 6000)
+	proc.process("20", "0::/buildah-buildah123.scope", "4", "172.17.0.4")
+	proc.started("20", 10)
+	for address, want := range map[string]string{"172.17.0.2": "s1", "172.17.0.9": "", "172.17.0.4": ""} {
+		if got := p.step(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s belongs to %q, want %q", address, got, want)
+		}
+	}
+}
+
+// TestPeersFlood has many unknown clients at once, while a step runs that is not found: they
+// share looks, and a step that is known does not wait for them.
+func TestPeersFlood(t *testing.T) {
+	proc := fakeProc{t, t.TempDir()}
+	proc.process("self", "0::/", "1", "192.0.2.1")
+	proc.process("20", "0::/docker/c1c1", "2", "172.17.0.2")
+	for pid := range 300 {
+		proc.process(fmt.Sprint(1000+pid), "0::/", "1", "192.0.2.1")
+	}
+	p := newPeers(proc.dir, func() map[string]string { return map[string]string{"s1": "c1c1", "s2": "c2c2"} })
+	known := netip.MustParseAddr("172.17.0.2")
+	if p.step(known) != "s1" {
+		t.Fatal("not found")
+	}
+	began := time.Now()
+	p.scan(map[string]string{"s2": "c2c2"})
+	one := time.Since(began)
+	var flood sync.WaitGroup
+	began = time.Now()
+	for n := range 1000 {
+		flood.Go(func() { p.step(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)})) })
+	}
+	flooded := make(chan struct{})
+	go func() { flood.Wait(); close(flooded) }()
+	for waiting := true; waiting; {
+		select {
+		case <-flooded:
+			waiting = false
+		case <-time.After(time.Millisecond):
+			asked := time.Now()
+			if p.step(known) != "s1" {
+				t.Fatal("a known step is not found")
+			}
+			if took := time.Since(asked); took > 500*time.Millisecond {
+				t.Errorf("a known step waited %s", took)
+			}
+		}
+	}
+	if took := time.Since(began); took > 300*one {
+		t.Errorf("1000 clients took %s, one look %s", took, one)
+	}
 }
 
 // BenchmarkPeers measures what a look at all processes of this machine costs, and what a
