@@ -130,11 +130,18 @@ func TestWrapper(t *testing.T) {
 			t.Errorf("%v %v", info, err)
 		}
 	}
-	put("/etc/buildkit/buildkitd.toml", "[worker.oci]\nbinary = \"/usr/local/sbin/crun\"\n")
-	if _, err := at.Detach(t.Context(), tool); err == nil || !m.exists("/usr/local/sbin/crun") {
-		t.Errorf("removed although an engine needs it: %v", err)
+	for file, text := range map[string]string{
+		"/etc/buildkit/buildkitd.toml": "[worker.oci]\nbinary = \"/usr/local/sbin/crun\"\n",
+		"/etc/containerd/config.toml":  "BinaryName = '/usr/local/sbin/crun'\n",
+		"/etc/containerd/conf.d/a":     "BinaryName = '/usr/local/sbin/crun'\n",
+		"/etc/crio/crio.conf.d/10-a":   "runtime_path = \"/usr/local/sbin/crun\"\n",
+	} {
+		put(file, text)
+		if _, err := at.Detach(t.Context(), tool); err == nil || !m.exists("/usr/local/sbin/crun") {
+			t.Fatalf("removed although %s names it: %v", file, err)
+		}
+		put(file, "")
 	}
-	put("/etc/buildkit/buildkitd.toml", "")
 	if _, err := at.Detach(t.Context(), tool); err != nil || m.exists("/usr/local") {
 		t.Errorf("detach: %v", err)
 	}
@@ -144,6 +151,13 @@ func TestWrapper(t *testing.T) {
 	}
 	if _, err := at.Attach(t.Context(), tool, Wish{}); !errors.Is(err, ErrUnable) {
 		t.Errorf("without a program: %v", err)
+	}
+	put("/usr/bin/crio", "")
+	if err := os.Remove(root + "/usr/local/sbin/crun"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tool.Plan(t.Context(), w); !errors.Is(err, ErrUnable) || !strings.Contains(err.Error(), "CRI-O") {
+		t.Errorf("beside CRI-O: %v", err)
 	}
 	m.System = false
 	if _, err := (&Wrapper{m}).Plan(t.Context(), w); !errors.Is(err, ErrUnable) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"sutler/internal/edit"
 )
@@ -31,6 +33,9 @@ func (r *Wrapper) Name() string { return "runtime" }
 // Plan implements Tool.
 func (r *Wrapper) Plan(_ context.Context, w Wish) (Plan, error) {
 	var p Plan
+	if r.Machine.exists("/usr/bin/crio") || r.Machine.exists("/usr/local/bin/crio") {
+		return p, fmt.Errorf("runtime: %w: CRI-O is here, and keeps the path of the runc or crun that it finds on PATH when it starts: no pod would start after a detach; name the wrapper in the settings of the engine that builds (sutler runtime install, attach.docker_runtime)", ErrUnable)
+	}
 	for _, name := range []string{"runc", "crun"} {
 		if !r.has(name) {
 			continue
@@ -96,22 +101,36 @@ func (r *Wrapper) Validate(_ context.Context, path string, data []byte) error {
 }
 
 // namedIn are files in which engines name their runtimes.
-var namedIn = [...]string{"/etc/docker/daemon.json", "/etc/buildkit/buildkitd.toml", "/etc/containers/containers.conf", "/etc/containers/containers.conf.d/*", "/etc/containerd/config.toml"}
+var namedIn = [...]string{"/etc/docker/daemon.json", "/etc/buildkit/buildkitd.toml", "/etc/containers/containers.conf", "/etc/containers/containers.conf.d/*",
+	"/etc/containerd/config.toml", "/etc/containerd/conf.d/*", "/etc/crio/crio.conf", "/etc/crio/crio.conf.d/*"}
 
-// NamedBy returns the file of an engine that names a runtime by its path, "" if none does.
+// NamedBy returns the file of an engine that names a runtime by its path, or the command
+// line of docker; "" if none does.
 func NamedBy(m Machine, path string) string {
-	for _, pattern := range namedIn {
+	docker := &Docker{Machine: m, kind: system}
+	if m.Getenv == nil {
+		docker.Machine.Getenv = func(string) string { return "" }
+	}
+	if p, err := docker.dockerd(); err == nil && slices.ContainsFunc(p.args, func(a string) bool { return strings.HasSuffix(a, "="+path) }) {
+		return "the command line of dockerd"
+	}
+	for _, pattern := range append(namedIn[:], docker.file()) {
 		files, err := filepath.Glob(filepath.Join(m.Root, pattern))
 		if err != nil {
 			continue // no pattern here is malformed
 		}
 		for _, f := range files {
-			if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte(`"`+path+`"`)) {
+			if b, err := os.ReadFile(f); err == nil && mentions(b, path) {
 				return f
 			}
 		}
 	}
 	return ""
+}
+
+// mentions reports whether a configuration holds a path as a string, in either kind of quotes.
+func mentions(text []byte, path string) bool {
+	return bytes.Contains(text, []byte(`"`+path+`"`)) || bytes.Contains(text, []byte(`'`+path+`'`))
 }
 
 // Activate implements Tool: the next container is started through it.

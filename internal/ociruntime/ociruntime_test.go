@@ -150,8 +150,11 @@ func TestUntouched(t *testing.T) {
 		"served already": func(r *rig) {
 			r.config(strings.Replace(config, `"destination":"/dev"`, `"destination":"/dev/sutler/ca.pem"`, 1))
 		},
-		"dev of the host":    func(r *rig) { r.config(strings.Replace(config, `"tmpfs"`, `"bind"`, 1)) },
-		"no /dev":            func(r *rig) { r.config(strings.Replace(config, `"/dev"`, `"/d"`, 1)) },
+		"dev of the host": func(r *rig) { r.config(strings.Replace(config, `"tmpfs"`, `"bind"`, 1)) },
+		"no /dev":         func(r *rig) { r.config(strings.Replace(config, `"/dev"`, `"/d"`, 1)) },
+		"labelled": func(r *rig) {
+			r.config(strings.Replace(config, `"args"`, `"selinuxLabel":"system_u:system_r:container_t:s0:c1,c2","args"`, 1))
+		},
 		"broken":             func(r *rig) { r.config(config[:len(config)/2]) },
 		"strange":            func(r *rig) { r.config(`{"process":[],"mounts":{}}`) },
 		"null":               func(r *rig) { r.config("null") },

@@ -11,12 +11,17 @@ var (
 	errServed = errors.New("the step has settings of sutler already")
 	errProxy  = errors.New("the step has a proxy of its own")
 	errDev    = errors.New("/dev of the step is no tmpfs")
+	errLabel  = errors.New("SELinux confines the step")
 )
 
 // suits returns why a step must be left as it is, or nil. A step that was given a proxy by
 // its user, or settings by `sutler build`, keeps them. What is mounted on anything but a
-// tmpfs would leave its mount point behind.
+// tmpfs would leave its mount point behind. One that SELinux confines could not read the
+// files, and with variables that name them no TLS of it would work.
 func (s spec) suits() error {
+	if s.Process.SELinuxLabel != "" {
+		return errLabel
+	}
 	for _, v := range s.Process.Env {
 		name, value, _ := strings.Cut(v, "=")
 		switch strings.ToLower(name) {

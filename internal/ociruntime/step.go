@@ -39,8 +39,9 @@ type spec struct {
 		Path string `json:"path"`
 	} `json:"root"`
 	Process struct {
-		Args []string `json:"args"`
-		Env  []string `json:"env"`
+		Args         []string `json:"args"`
+		Env          []string `json:"env"`
+		SELinuxLabel string   `json:"selinuxLabel"`
 	} `json:"process"`
 }
 
