@@ -70,6 +70,7 @@ type process struct {
 	listeners  *listeners
 	terms      sync.Map // of running builds that asked for some: policy.Terms by id
 	naming     *naming
+	closed     *closed
 	steps      *steps
 	peers      *peers
 	reloading  sync.Mutex // held by whoever changes live
@@ -85,7 +86,7 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 	defer stop()
 	d := &process{config: c, options: o, started: time.Now(), stop: stop, trouble: trouble{log: o.Log}}
 	d.live.Store(&d.config)
-	d.steps, d.naming = newSteps(d), newNaming(d)
+	d.steps, d.naming, d.closed = newSteps(d), newNaming(d), newClosed(engineOf(d.config.DNS), podmanNetworks)
 	d.peers = newPeers("/proc", d.steps.records.running)
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(ctx); err != nil {
@@ -244,6 +245,9 @@ func (d *process) listen(ctx context.Context) error {
 		return err
 	}
 	for _, b := range addrs {
+		if internal, _ := d.closed.is(ctx, b); internal {
+			continue
+		}
 		if err := d.listeners.listen(ctx, net.JoinHostPort(b.addr.String(), d.listeners.port())); err != nil {
 			d.trouble.add(err) // builds on that bridge are not served; everybody else is
 		}

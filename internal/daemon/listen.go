@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"sutler/internal/ingress"
@@ -142,48 +141,6 @@ func isLocal(addr netip.Addr) bool {
 	}
 	for _, a := range all {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr.Unmap() {
-			return true
-		}
-	}
-	return false
-}
-
-// bridgeNames are the beginnings of the names that container engines give their bridges.
-var bridgeNames = [...]string{"docker", "br-", "podman", "cni-podman", "buildkit"}
-
-// A bridge is one of the IPv4 addresses of a container bridge.
-type bridge struct {
-	name string
-	addr netip.Addr
-}
-
-// bridges returns the container bridges of this machine.
-func bridges() ([]bridge, error) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, err
-	}
-	var out []bridge
-	for _, i := range all {
-		if !isBridge(i.Name) {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // it has just gone
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				out = append(out, bridge{i.Name, p.Addr()})
-			}
-		}
-	}
-	return out, nil
-}
-
-func isBridge(name string) bool {
-	for _, b := range bridgeNames {
-		if strings.HasPrefix(name, b) {
 			return true
 		}
 	}

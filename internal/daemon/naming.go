@@ -167,7 +167,10 @@ func (n *naming) settle() {
 	if c.DNS.Bridges {
 		all, err := bridges()
 		n.d.trouble.once(err)
-		all = slices.DeleteFunc(all, func(b bridge) bool { return slices.Contains(c.DNS.Redirect, b.name) || !admits(c.DNS, b.addr) })
+		all = slices.DeleteFunc(all, func(b bridge) bool {
+			internal, certain := n.d.closed.is(n.ctx, b) // asked again at the next look, if not
+			return internal || !certain || slices.Contains(c.DNS.Redirect, b.name) || !admits(c.DNS, b.addr)
+		})
 		for b := range n.bridges {
 			if !slices.Contains(all, b) {
 				n.leave(b)

@@ -185,6 +185,9 @@ func (s *steps) refresh(ctx context.Context) error {
 		}
 		for _, b := range addrs {
 			a := b.addr
+			if internal, _ := s.d.closed.is(ctx, b); internal {
+				continue
+			}
 			if !s.tried[a] {
 				s.tried[a] = true
 				s.d.trouble.add(s.d.listeners.listen(ctx, net.JoinHostPort(a.String(), s.d.listeners.port())))

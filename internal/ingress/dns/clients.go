@@ -3,6 +3,7 @@ package dns
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,14 +119,16 @@ func (r *Resolver) place(at netip.Addr) netip.Addr {
 	return at
 }
 
-// IsBridge reports whether an interface has the name of a container engine's bridge.
+// IsBridge reports whether an interface has the name of a container engine's bridge. Other
+// programs, and people, call their bridges br-lan or br-ex: docker's have twelve digits.
 func IsBridge(name string) bool {
-	for _, b := range [...]string{"docker", "br-", "podman", "cni-podman", "buildkit"} {
-		if len(name) >= len(b) && name[:len(b)] == b {
+	for _, b := range [...]string{"docker", "podman", "cni-podman", "buildkit"} {
+		if strings.HasPrefix(name, b) {
 			return true
 		}
 	}
-	return false
+	digits, ok := strings.CutPrefix(name, "br-")
+	return ok && len(digits) == 12 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 func within(nets []netip.Prefix, a netip.Addr) bool {
