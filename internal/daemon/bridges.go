@@ -21,6 +21,7 @@ type bridge struct {
 	name  string
 	index int // of the interface: another one of that name is another bridge
 	addr  netip.Addr
+	near  netip.Prefix // of the network on it
 }
 
 // bridges returns the container bridges of this machine.
@@ -40,7 +41,7 @@ func bridges() ([]bridge, error) {
 		}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				out = append(out, bridge{i.Name, i.Index, p.Addr()})
+				out = append(out, bridge{i.Name, i.Index, p.Addr(), p.Masked()})
 			}
 		}
 	}

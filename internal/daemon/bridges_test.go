@@ -3,7 +3,6 @@ package daemon
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,7 +23,7 @@ func TestClosed(t *testing.T) {
 	}
 	is := func(index int, name string, internal, certain bool) {
 		t.Helper()
-		if i, k := c.is(t.Context(), bridge{name, index, netip.Addr{}}); i != internal || k != certain {
+		if i, k := c.is(t.Context(), bridge{name: name, index: index}); i != internal || k != certain {
 			t.Errorf("%s: internal %v, certain %v", name, i, k)
 		}
 	}

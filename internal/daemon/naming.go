@@ -212,7 +212,7 @@ func admits(c config.DNS, bridge netip.Addr) bool {
 
 // redirect returns how a bridge is sent to its place.
 func (n *naming) redirect(c config.DNS, b bridge, p *place) netfilter.Redirect {
-	to := netfilter.Redirect{Bridge: b.name, To: p.names}
+	to := netfilter.Redirect{Bridge: b.name, To: p.names, Near: b.near}
 	if web, err := netip.ParseAddrPort(p.web.Addr().String()); err == nil && c.Intercept {
 		to.Web = web
 	}

@@ -36,6 +36,10 @@ type Redirect struct {
 	// Web is where connections to ports 80 and 443 of StandIn are sent, also while sutler does
 	// not renew: whoever still has that address is refused at once. Not valid: nowhere.
 	Web netip.AddrPort
+	// Near is the network of the bridge. What its containers ask each other stays between them:
+	// where the kernel has bridges pass the packet filter (br_netfilter, which docker loads), that
+	// comes by here too. Not valid: there is none.
+	Near netip.Prefix
 }
 
 // StandIn is what names are answered with whose connections are sent to [Redirect.Web]. It is
@@ -72,6 +76,9 @@ func Rules(redirects []Redirect) string {
 	b.WriteString("\tchain dns {\n\t\ttype nat hook prerouting priority dstnat - 10; policy accept;\n")
 	for _, r := range redirects {
 		f := r.family()
+		if at := r.To.Addr().Unmap().WithZone(""); r.Near.IsValid() && r.Near.Contains(at) {
+			fmt.Fprintf(&b, "\t\tmeta nfproto %s iifname %q %s daddr %s %s daddr != %s meta l4proto { tcp, udp } th dport 53 return\n", f.protocol, r.Bridge, f.keyword, r.Near.Masked(), f.keyword, at)
+		}
 		for _, protocol := range [...]string{"udp", "tcp"} {
 			fmt.Fprintf(&b, "\t\tmeta nfproto %s iifname %q iifname @%s %s dport 53 dnat %s to %s\n", f.protocol, r.Bridge, f.set, protocol, f.keyword, r.target())
 		}
