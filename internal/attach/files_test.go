@@ -33,7 +33,7 @@ func tree(t *testing.T, root string) map[string]string {
 
 // byFiles returns the tools that are attached by writing files.
 func byFiles(m Machine) []Tool {
-	return append(clients(m), &Wrapper{m}, newPodman(m), newBuildKit(m, ""))
+	return append(clients(m), &Wrapper{Machine: m}, newPodman(m), newBuildKit(m, ""))
 }
 
 // TestFileTools attaches each tool twice and detaches it: the second time changes nothing,
@@ -108,7 +108,7 @@ func TestFileToolsAbsent(t *testing.T) {
 // and leaves alone what is not sutler's or what an engine needs.
 func TestWrapper(t *testing.T) {
 	root := t.TempDir()
-	m := Machine{Root: root, System: true}
+	m := Machine{Root: root, System: true, Getenv: func(string) string { return "" }}
 	put := func(name, text string) {
 		t.Helper()
 		if err := errors.Join(os.MkdirAll(filepath.Dir(root+name), 0o755), os.WriteFile(root+name, []byte(text), 0o755)); err != nil {
@@ -116,7 +116,7 @@ func TestWrapper(t *testing.T) {
 		}
 	}
 	at, w := &Attacher{Machine: m, Dir: t.TempDir()}, Wish{Wrapper: []byte("1 " + wrapperMark)}
-	tool := &Wrapper{m}
+	tool := &Wrapper{Machine: m}
 	if _, err := at.Attach(t.Context(), tool, w); !errors.Is(err, ErrAbsent) {
 		t.Errorf("without a runtime: %v", err)
 	}
@@ -160,7 +160,7 @@ func TestWrapper(t *testing.T) {
 		t.Errorf("beside CRI-O: %v", err)
 	}
 	m.System = false
-	if _, err := (&Wrapper{m}).Plan(t.Context(), w); !errors.Is(err, ErrUnable) {
+	if _, err := (&Wrapper{Machine: m}).Plan(t.Context(), w); !errors.Is(err, ErrUnable) {
 		t.Errorf("by a user: %v", err)
 	}
 }

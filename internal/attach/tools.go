@@ -11,7 +11,7 @@ type Settings struct {
 // Tools lists what `up` attaches where it finds it, in this order: the engines that build.
 // What it does is for builds and pulls of images alone. Adding one is one line.
 func Tools(m Machine, s Settings) []Tool {
-	out := append(Dockers(m, s.DockerRestart), &Wrapper{m})
+	out := append(Dockers(m, s.DockerRestart), &Wrapper{Machine: m})
 	return append(out, newPodman(m), newBuildKit(m, s.BuildKitRestart))
 }
 

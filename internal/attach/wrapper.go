@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"sutler/internal/edit"
+	"sutler/internal/probe"
 )
 
 const (
@@ -23,7 +25,11 @@ const (
 // A Wrapper is the program that engines start in place of runc or crun: the steps of plain
 // builds are served by it, whatever engine runs them. It is put before the real one on
 // PATH, so no engine has to be told, and none to be restarted.
-type Wrapper struct{ Machine Machine }
+type Wrapper struct {
+	Machine Machine
+
+	looked bool // containers were run
+}
 
 var _ Tool = (*Wrapper)(nil)
 
@@ -108,9 +114,6 @@ var namedIn = [...]string{"/etc/docker/daemon.json", "/etc/buildkit/buildkitd.to
 // line of docker; "" if none does.
 func NamedBy(m Machine, path string) string {
 	docker := &Docker{Machine: m, kind: system}
-	if m.Getenv == nil {
-		docker.Machine.Getenv = func(string) string { return "" }
-	}
 	if p, err := docker.dockerd(); err == nil && slices.ContainsFunc(p.args, func(a string) bool { return strings.HasSuffix(a, "="+path) }) {
 		return "the command line of dockerd"
 	}
@@ -136,8 +139,41 @@ func mentions(text []byte, path string) bool {
 // Activate implements Tool: the next container is started through it.
 func (r *Wrapper) Activate(context.Context, Need) ([]string, error) { return nil, nil }
 
-// Works implements Tool.
-func (r *Wrapper) Works(context.Context, Wish) ([]string, error) { return nil, nil }
+// Works implements Tool. Steps are given a proxy at the address of their bridge: where a
+// firewall of this machine drops what goes there, as ufw does by default, every build would
+// hang. Where no container can be run to see it, nothing is known.
+func (r *Wrapper) Works(ctx context.Context, w Wish) ([]string, error) {
+	e := r.docker()
+	i, err := e.info(ctx)
+	if err != nil || w.Port == "" {
+		return nil, nil
+	}
+	gateway, err := e.bridge(ctx)
+	if err != nil {
+		return nil, nil
+	}
+	image, err := e.loadSelf(ctx, i)
+	if err != nil {
+		return nil, nil
+	}
+	r.looked = true
+	at := net.JoinHostPort(gateway, w.Port)
+	for _, seen := range probe.Networks(ctx, e, image, []string{defaultNetwork}, func(string) probe.Spec { return probe.Spec{Endpoint: at} }) {
+		if kind := seen.Report.Connect.Kind; kind == probe.TimedOut || kind == probe.Forbidden {
+			return nil, fmt.Errorf("runtime: %w: a firewall of this machine keeps containers from sutler at %s (%s), and builds would hang; `sutler doctor` says how to let them through; then: sutler attach runtime", ErrUnable, at, kind)
+		}
+	}
+	return nil, nil
+}
+
+// docker returns the engine that runs throw-away containers.
+func (r *Wrapper) docker() *engine {
+	return (&Docker{Machine: r.Machine, kind: system}).engine()
+}
 
 // Tidy implements Tool.
-func (r *Wrapper) Tidy(context.Context) {}
+func (r *Wrapper) Tidy(ctx context.Context) {
+	if r.looked {
+		r.docker().Tidy(ctx, probe.Gone)
+	}
+}
