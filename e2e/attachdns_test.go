@@ -231,6 +231,8 @@ func TestAttachNames(t *testing.T) {
 			}
 			r.portsAreFree()
 			r.networks()
+			r.neighbours()
+			r.internal()
 			r.must("sutler", "detach", "dns")
 			r.gone()
 			if got := r.fetch("bridge", r.url); got == standIn {
@@ -309,6 +311,42 @@ func (r *resident) networks() {
 		if got := r.fetch(n, r.url); (got == standIn) == byEngine {
 			r.t.Errorf("a container on %s reached %s at %s; does the engine ask for names itself? %t", n, r.host, got, byEngine)
 		}
+	}
+}
+
+// neighbours has a container ask another one on its bridge for names: nobody answers in its place.
+func (r *resident) neighbours() {
+	r.t.Helper()
+	id := strings.TrimSpace(output(r.t, "docker", "run", "-d", residentImage, "sleep", "60"))
+	defer func() { output(r.t, "docker", "rm", "-f", id) }()
+	at := strings.TrimSpace(output(r.t, "docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", id))
+	out, _ := exec.Command("docker", "run", "--rm", "--dns", at, residentImage, "timeout", "2", "getent", "ahostsv4", r.host).CombinedOutput() // nobody listens
+	if len(out) > 0 {
+		r.t.Errorf("a question to %s was answered: %s", at, out)
+	}
+}
+
+// internal makes a network whose containers are to reach nothing outside, and one beside it.
+func (r *resident) internal() {
+	r.t.Helper()
+	bridge := func(name string, flags ...string) string {
+		id := output(r.t, "docker", append(append([]string{"network", "create"}, flags...), name)...)
+		r.t.Cleanup(func() { output(r.t, "docker", "network", "rm", name) })
+		return "br-" + id[:12]
+	}
+	shut, open := bridge("sutler-e2e-shut", "--internal"), bridge("sutler-e2e-open")
+	gateway := strings.TrimSpace(output(r.t, "docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "sutler-e2e-shut"))
+	if gateway == "" { // older engines leave it out until it is used
+		r.t.Log("the gateway of an internal network is not known")
+		gateway = "none"
+	}
+	status := ""
+	r.until("the network that is not internal to be served", 10*time.Second, func() bool {
+		status = r.must("sutler", "status").out
+		return strings.Contains(status, open)
+	})
+	if strings.Contains(status, shut) || strings.Contains(status, gateway+":") {
+		r.t.Errorf("sutler serves the internal network %s, %s:\n%s", shut, gateway, status)
 	}
 }
 

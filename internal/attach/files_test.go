@@ -145,7 +145,16 @@ func TestWrapper(t *testing.T) {
 	if _, err := at.Detach(t.Context(), tool); err != nil || m.exists("/usr/local") {
 		t.Errorf("detach: %v", err)
 	}
+	if _, err := at.Attach(t.Context(), tool, w); err != nil {
+		t.Fatal(err)
+	}
 	put("/usr/local/sbin/crun", "theirs")
+	if out, err := at.Detach(t.Context(), tool); err != nil || out.State != Detached {
+		t.Errorf("another program was installed over it, and detach = %v", err)
+	}
+	if text, err := os.ReadFile(root + "/usr/local/sbin/crun"); err != nil || string(text) != "theirs" {
+		t.Errorf("their program: %v %s", err, text)
+	}
 	if _, err := at.Attach(t.Context(), tool, w); !errors.Is(err, ErrUnable) || !strings.Contains(err.Error(), "/usr/local/sbin/crun") {
 		t.Errorf("in place of another program: %v", err)
 	}

@@ -64,7 +64,7 @@ func (r *Wrapper) Plan(_ context.Context, w Wish) (Plan, error) {
 		if err := r.free(at); err != nil {
 			return p, err
 		}
-		p.Files = append(p.Files, File{Path: at, Edit: edit.File(string(w.Wrapper), wrapperMark), Mode: 0o755,
+		p.Files = append(p.Files, File{Path: at, Edit: edit.Program(string(w.Wrapper), wrapperMark), Mode: 0o755,
 			Snippet: "(the program that \"sutler runtime install " + at + "\" writes)"})
 	}
 	if len(p.Files) == 0 {

@@ -49,6 +49,18 @@ func (l *listeners) listen(ctx context.Context, address string) error {
 	return nil
 }
 
+// close ends what listen began, for new connections; none is fine.
+func (l *listeners) close(address string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln := l.open[address]
+	if ln == nil {
+		return nil
+	}
+	delete(l.open, address)
+	return ln.Close()
+}
+
 // intercept serves connections that were led to an address.
 func (l *listeners) intercept(ctx context.Context, address string, serve func(net.Listener) error) (net.Listener, error) {
 	l.mu.Lock()

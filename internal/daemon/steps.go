@@ -185,12 +185,15 @@ func (s *steps) refresh(ctx context.Context) error {
 		}
 		for _, b := range addrs {
 			a := b.addr
-			if internal, _ := s.d.closed.is(ctx, b); internal {
-				continue
-			}
-			if !s.tried[a] {
+			at := net.JoinHostPort(a.String(), s.d.listeners.port())
+			internal, _ := s.d.closed.is(ctx, b)
+			switch {
+			case !internal && !s.tried[a]:
 				s.tried[a] = true
-				s.d.trouble.add(s.d.listeners.listen(ctx, net.JoinHostPort(a.String(), s.d.listeners.port())))
+				s.d.trouble.add(s.d.listeners.listen(ctx, at))
+			case internal && s.tried[a]: // another network had the address before
+				delete(s.tried, a)
+				s.d.trouble.add(s.d.listeners.close(at))
 			}
 		}
 	}

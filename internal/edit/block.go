@@ -106,15 +106,23 @@ func (r journal) undoBlock(now []byte) ([]byte, error) {
 type file struct {
 	content []byte
 	mark    string
+	program bool
 }
 
 // File returns an Edit that makes a whole file of our own. An existing file is replaced
 // only if it holds mark, which only we write.
-func File(content, mark string) Edit { return file{[]byte(content), mark} }
+func File(content, mark string) Edit { return file{[]byte(content), mark, false} }
+
+// Program returns an Edit like that of File, for a program: another one that somebody put in
+// its place, which does not hold mark, is theirs and stays.
+func Program(content, mark string) Edit { return file{[]byte(content), mark, true} }
 
 // Apply returns the content.
 func (e file) Apply(old []byte) ([]byte, json.RawMessage, error) {
 	r := journal{Created: old == nil, Hash: hash(e.content)}
+	if e.program {
+		r.Mark = e.mark
+	}
 	switch {
 	case old != nil && bytes.Equal(old, e.content):
 		return old, marshal(journal{}), nil
@@ -129,7 +137,7 @@ func (e file) Apply(old []byte) ([]byte, json.RawMessage, error) {
 // undoFile removes the file, or puts back what it replaced.
 func (r journal) undoFile(now []byte) ([]byte, error) {
 	switch {
-	case r.Hash == "" || r.Had && bytes.Equal(now, r.Old):
+	case r.Hash == "" || r.Had && bytes.Equal(now, r.Old) || r.Mark != "" && !bytes.Contains(now, []byte(r.Mark)):
 		return now, nil
 	case hash(now) != r.Hash:
 		return nil, fmt.Errorf("%w: the whole file was sutler's: look at it and remove it by hand", ErrConflict)

@@ -119,6 +119,7 @@ type journal struct {
 	Old  []byte `json:"old,omitempty"`  // block, file: what ours replaced
 	Had  bool   `json:"had,omitempty"`  // block, file: Old is what was there
 	Hash string `json:"hash,omitempty"` // file: SHA-256 of ours; empty if nothing was changed
+	Mark string `json:"mark,omitempty"` // file: what does not hold it is not ours, whoever wrote it
 }
 
 // An op is one change of one key.
