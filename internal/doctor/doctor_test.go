@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -141,6 +142,11 @@ var faults = []struct {
 		w.files["usr/local/sbin/runc.json"] = &fstest.MapFile{Data: []byte(`{"runtime":"/opt/sutler-runc"}`)}
 		w.down = control.ErrNotRunning
 	}, Warning, "stands in for runc", "sutler runtime remove /usr/local/sbin/runc"},
+	{"leftovers", "wrapper of up", func(w *world) {
+		w.files["usr/local/sbin/crun"] = &fstest.MapFile{Data: []byte("\x7fELF path sutler/cmd/sutler-runc")}
+		w.files["usr/local/sbin/runc"] = &fstest.MapFile{Data: []byte("\x7fELF theirs")}
+		w.down = control.ErrNotRunning
+	}, Warning, "stands in for runc", "sutler runtime remove /usr/local/sbin/crun"},
 	{"leftovers", "wrapper of nothing", func(w *world) {
 		w.files["usr/local/sbin/runc.json"] = &fstest.MapFile{Data: []byte(`{"runtime":"/gone"}`)}
 	}, Broken, "no container starts", "sutler runtime remove /usr/local/sbin/runc"},
@@ -260,7 +266,7 @@ func TestFixes(t *testing.T) {
 			w.down = control.ErrNotRunning
 		}},
 	} {
-		w := newWorld(t)
+		w, safe := newWorld(t), 0
 		tt.spoil(w)
 		for _, f := range w.of(t, tt.check) {
 			if !f.Safe {
@@ -269,12 +275,14 @@ func TestFixes(t *testing.T) {
 				}
 				continue
 			}
+			safe++
 			if err := f.Apply(t.Context()); err != nil || w.ran[len(w.ran)-1] != tt.want {
 				t.Errorf("%s: %v, ran %q", tt.check, err, w.ran)
 			}
-			return
 		}
-		t.Errorf("%s has no safe fix", tt.check)
+		if safe != 1 {
+			t.Errorf("%s has %d safe fixes, want one: %s", tt.check, safe, tt.want)
+		}
 	}
 	w := newWorld(t)
 	w.says("nft list tables", "table inet sutler\n")
@@ -285,6 +293,24 @@ func TestFixes(t *testing.T) {
 	}
 	if found := w.of(t, "leftovers"); len(found) != 1 || found[0].Severity != OK {
 		t.Errorf("rules of a sutler that runs: %s", indent(found))
+	}
+}
+
+// TestStepsOfAnother leaves the folder of steps alone while somebody takes reports there: a
+// sutler with another configuration, which nobody asked.
+func TestStepsOfAnother(t *testing.T) {
+	w, dir := newWorld(t), t.TempDir()
+	w.down, w.Config.Steps = control.ErrNotRunning, dir
+	w.files[strings.TrimPrefix(dir, "/")+"/settings.json"] = &fstest.MapFile{}
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: dir + "/report.sock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, f := range w.of(t, "leftovers") {
+		if f.Safe {
+			t.Errorf("would be deleted: %s", indent(f))
+		}
 	}
 }
 

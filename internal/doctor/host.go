@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -210,13 +212,20 @@ func (x *exam) tables(ctx context.Context, attached bool) []Finding {
 // standIns are where `sutler runtime install` is told to put the program in place of runc.
 var standIns = [...]string{"/usr/local/sbin/runc", "/usr/local/bin/runc", "/usr/local/sbin/crun", "/usr/local/bin/crun"}
 
+// wrapperMark is in every sutler-runc, as the path of its main package.
+const wrapperMark = "sutler/cmd/sutler-runc"
+
 // standIn looks for a program in place of runc that nobody needs, or that starts nothing.
 func (x *exam) standIn(attached bool) []Finding {
 	var out []Finding
 	for _, path := range standIns {
 		text, err := x.ReadFile(path + ociruntime.InstallSuffix)
-		if err != nil {
-			continue
+		if err != nil { // `up` writes none
+			program, err := x.ReadFile(path)
+			if err != nil || !bytes.Contains(program, []byte(wrapperMark)) {
+				continue
+			}
+			text = []byte("{}")
 		}
 		var p ociruntime.Place
 		gone := json.Unmarshal(text, &p) != nil
@@ -244,11 +253,14 @@ func (x *exam) staleSteps() []Finding {
 	if _, err := x.Stat(path); x.Config.Steps == "" || x.up() || err != nil {
 		return nil
 	}
-	apply := func(context.Context) error {
-		return errors.Join(x.Remove(path), x.Remove(filepath.Join(x.Config.Steps, ociruntime.SocketName)))
+	socket := filepath.Join(x.Config.Steps, ociruntime.SocketName)
+	if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: socket}); err == nil {
+		_ = c.Close() // nothing was sent
+		return nil    // another sutler, with a configuration of its own, serves steps from there
 	}
+	apply := func(context.Context) error { return errors.Join(x.Remove(path), x.Remove(socket)) }
 	return []Finding{Finding{Severity: Warning, Where: x.Config.Steps, What: "settings for build steps are left of a sutler that was killed"}.
-		fixable("delete them", "rm "+path+" "+filepath.Join(x.Config.Steps, ociruntime.SocketName), apply)}
+		fixable("delete them", "rm "+path+" "+socket, apply)}
 }
 
 // trusted looks for an authority that this host trusts, and that is not in use.
