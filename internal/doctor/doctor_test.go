@@ -180,6 +180,9 @@ var faults = []struct {
 			r.Requests[0] = probe.Result{Name: "npm", Kind: probe.Failed, Error: "502 lookup npm.example"}
 		})
 	}, Warning, "npm: the origin cannot be asked: 502 lookup", "upstream.proxy"},
+	{"origins", "one away, counted", func(w *world) {
+		w.see("", func(r *probe.Report) { r.Requests[0] = probe.Result{Name: "npm", Kind: probe.Failed, Error: "502"} })
+	}, Warning, "ecosystems answer their first request", ""},
 	{"origins", "proxy does not answer", func(w *world) { w.see("", func(r *probe.Report) { r.Connect.Kind = probe.Closed }) }, Broken, "nobody listens", "restart"},
 	{"origins", "other authority", func(w *world) { w.see("", func(r *probe.Report) { r.TLS.Kind = probe.Distrusted }) }, Broken, "not trusted", "another proxy"},
 	{"origins", "offline", func(w *world) { w.status.Offline = true }, Skipped, "offline", ""},

@@ -135,7 +135,16 @@ func checkBridge(ctx context.Context, x *exam) []Finding {
 	if len(out) > 0 {
 		return out
 	}
-	return ok("", fmt.Sprintf("docker has %d networks, and a bridge for each", len(all)))
+	return ok("", "each network of docker has its bridge: "+strings.Join(namesOf(all), ", "))
+}
+
+// namesOf returns the names of networks.
+func namesOf(all []network) []string {
+	var out []string
+	for _, n := range all {
+		out = append(out, n.Name)
+	}
+	return out
 }
 
 // networks lists the networks of an engine whose containers reach this machine by a bridge.
@@ -210,7 +219,7 @@ func checkRuntime(_ context.Context, x *exam) []Finding {
 	name := d.info.DefaultRuntime
 	path := d.info.Runtimes[name].Path
 	if !filepath.IsAbs(path) {
-		return ok(name, "containers are started by the engine's own runtime")
+		return ok(name, "the engine finds its default runtime by name")
 	}
 	if _, err := x.Stat(path); err != nil {
 		return []Finding{{Severity: Broken, Where: path, What: fmt.Sprintf("docker's default runtime %q cannot be found: no container starts (%v)", name, err),
@@ -266,5 +275,5 @@ func checkMirrors(_ context.Context, x *exam) []Finding {
 				Fix: "start it, or detach it", Command: "sutler up"}}
 		}
 	}
-	return ok("", fmt.Sprintf("docker has %d registry mirrors, and no dead one of ours", len(d.info.RegistryConfig.Mirrors)))
+	return ok("", fmt.Sprintf("no dead mirror of ours among docker's registry mirrors (%d)", len(d.info.RegistryConfig.Mirrors)))
 }

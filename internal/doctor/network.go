@@ -59,7 +59,11 @@ func checkOrigins(ctx context.Context, x *exam) []Finding {
 		out = append(out, Finding{Severity: Warning, Where: x.host(q.Name), What: fmt.Sprintf("%s: the origin cannot be asked: %s", q.Name, q.Error),
 			Fix: "see whether this machine reaches it; a proxy goes into upstream.proxy, a mirror into upstream.mirrors"})
 	}
-	return append(ok("", fmt.Sprintf("%d of %d ecosystems answer their first request", good, len(r.Requests))), out...)
+	sum := ok("", fmt.Sprintf("%d of %d ecosystems answer their first request", good, len(r.Requests)))
+	if len(out) > 0 {
+		sum[0].Severity = Warning // a tick beside "1 of 14" would be taken for good news
+	}
+	return append(sum, out...)
 }
 
 // checkNetworks looks from inside a container on each network of each engine.
