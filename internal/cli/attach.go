@@ -100,7 +100,7 @@ func (a *app) detach() *cobra.Command {
 		}
 		found, err := a.detachNamed(c.Context(), l.Config, names, f)
 		if err == nil && !found {
-			err = &exitError{code: exitNotRunning, err: errors.New("not attached"), hints: []string{`"sutler attach" says what is`}}
+			err = &exitError{code: exitNotRunning, err: errors.New(strings.TrimSpace(strings.Join(names, ", ") + " not attached")), hints: []string{`"sutler attach" says what is`}}
 		}
 		return err
 	}
@@ -312,8 +312,8 @@ func (a *app) told(o attach.Outcome) error {
 		}
 	}
 	a.say("%s", outcomeLine(o))
-	if len(o.Checked) > 0 {
-		a.say("  checked: %s", strings.Join(o.Checked, "; "))
+	for _, text := range o.Checked {
+		a.say("  checked: %s", text)
 	}
 	for _, n := range o.Notes {
 		a.say("  note: %s", n)
@@ -449,15 +449,19 @@ func attachedNote(l attach.Listing) string {
 	return text
 }
 
+// wanted returns the tools that up attaches, none if it is to attach none.
+func (a *app) wanted(c config.Config) ([]attach.Tool, error) {
+	if slices.Equal(c.Attach.Tools, []string{"none"}) {
+		return nil, nil
+	}
+	return a.selected(c, c.Attach.Tools)
+}
+
 // attachFound is the second half of up: it attaches what is found, and never because of
 // it lets up fail where sutler itself runs and this user may not do more.
 func (a *app) attachFound(ctx context.Context, c config.Config, f attachFlags) ([]attach.Outcome, error) {
-	names := c.Attach.Tools
-	if slices.Equal(names, []string{"none"}) {
-		return nil, nil
-	}
-	tools, err := a.selected(c, names)
-	if err != nil {
+	tools, err := a.wanted(c)
+	if err != nil || len(tools) == 0 {
 		return nil, err
 	}
 	w, err := a.wish(ctx, c, f)

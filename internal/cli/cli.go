@@ -83,7 +83,7 @@ func Main(ctx context.Context, p Program) int {
 	root.SetArgs(p.Args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.started {
-		err = usage(err)
+		err = usage(suggested(err))
 	}
 	return a.report(err)
 }
@@ -156,11 +156,10 @@ verifies them, without touching a Dockerfile.
   sutler build -t app .    build through it; prints what the build was served
   sutler down              detach everything, restore what was changed, stop
 
-Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 not running or
-not attached, 4 verification
-failed; build and exec end with the code of the command that they ran. If that is 0,
---strict makes it 4 if anything was not verified, 5 if anything was refused by policy, and,
-with --offline, 6 if anything was not stored.`
+Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 not running or not attached,
+4 verification failed; build and exec end with the code of the command that they ran. If
+that is 0, --strict makes it 4 if anything was not verified, 5 if anything was refused by
+policy, and, with --offline, 6 if anything was not stored.`
 
 // group returns a command that only holds others.
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {

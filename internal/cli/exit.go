@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"sutler/internal/config"
@@ -43,6 +44,16 @@ func usage(err error) error {
 	return &exitError{code: exitUsage, err: err, hints: []string{`"sutler help" lists commands, "sutler COMMAND --help" their flags`}}
 }
 
+// suggested writes the suggestions of a command line's error, which come as a paragraph
+// each, in one line.
+func suggested(err error) error {
+	said, names, ok := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%s; did you mean %s?", said, strings.Join(strings.Fields(names), " or "))
+}
+
 // hint adds what the user can do to an error.
 func hint(err error, hints ...string) error {
 	return &exitError{code: exitFailed, err: err, hints: hints}
@@ -55,7 +66,11 @@ func (a *app) report(err error) int {
 	}
 	e := classify(err)
 	if e.err != nil {
-		for _, line := range strings.Split(e.err.Error(), "\n") {
+		for _, line := range strings.Split(strings.TrimSpace(e.err.Error()), "\n") {
+			if line == "" { // what is to be copied, or belongs together, is set apart by it
+				a.say("")
+				continue
+			}
 			a.say("%ssutler: error:%s %s", a.paint("31"), a.paint("0"), line)
 		}
 	}

@@ -54,6 +54,9 @@ that is how to upgrade. Flags hold for the sutler that they start; give them aga
 		if c.Flags().Changed("only") {
 			l.Attach.Tools = only
 		}
+		if _, err := a.wanted(l.Config); err != nil {
+			return err // before anything is started
+		}
 		client := control.NewClient(l.Socket)
 		s, err := client.Status(c.Context())
 		if err == nil && s.Version != a.Version {
@@ -113,8 +116,12 @@ func (a *app) welcome(ctx context.Context, c config.Config, s control.Status, f 
 	for _, t := range s.Trouble {
 		a.say("  ! trouble      %s", t)
 	}
-	_, err := a.attachFound(ctx, c, f)
-	a.say("  Next: sutler build -t app .")
+	done, err := a.attachFound(ctx, c, f)
+	if len(done) > 0 {
+		a.say("  Next: build as before, or with one receipt for the whole build: sutler build -t app .")
+	} else {
+		a.say("  Next: sutler build -t app .")
+	}
 	return err
 }
 
