@@ -74,7 +74,7 @@ base_image() {
 	if "$docker" image inspect $base >/dev/null 2>&1; then return; fi
 	say "pulling $base"
 	if timeout 60 "$docker" pull -q $base 2>"$work/pull.log"; then return; fi
-	say "it cannot be pulled here; making it with debootstrap, through sutler"
+	say "it cannot be pulled here; making it with debootstrap, through sutler (about a minute)"
 	[ "$(id -u)" = 0 ] || die "$base cannot be pulled and debootstrap needs root"
 	install debootstrap
 	local archive
@@ -109,6 +109,8 @@ clean() {
 
 build() {
 	local receipt=$1
+	# An image of that name that was there before is the user's.
+	"$docker" image inspect sutler-demo >/dev/null 2>&1 || echo sutler-demo >>"$work/images"
 	"$sutler" build --engine docker --strict --receipt "$receipt" --no-cache -t sutler-demo demo/app
 }
 
@@ -134,3 +136,4 @@ build "$work/second.json"
 percent=$(share "$work/second.json")
 say "the second build took $percent % of its bytes from the store"
 [ "$percent" -ge 95 ] || die "that is less than 95 %"
+say "make demo-clean removes what this left here: $work, images, installed packages"
