@@ -109,3 +109,21 @@ func TestTwoBuildsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestPurgeImages checks that down --purge leaves no image of the frontend in the engine.
+func TestPurgeImages(t *testing.T) {
+	d := inEngine(t, "docker28")
+	dir := t.TempDir()
+	write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN true\n")
+	d.sutler("build", "-t", "sutler-e2e/purge", dir)
+	images := func() string {
+		return d.must(dir, nil, "docker", "image", "ls", "--quiet", "localhost/sutler-frontend").out
+	}
+	if images() == "" {
+		t.Fatal("the build loaded no frontend")
+	}
+	d.sutler("down", "--purge")
+	if left := images(); left != "" {
+		t.Errorf("left after down --purge: %s", left)
+	}
+}

@@ -238,7 +238,7 @@ func (e *Engine) load(ctx context.Context, f program) error {
 
 // RemoveImages removes the frontend's images from the engine.
 func RemoveImages(ctx context.Context, e Engine) error {
-	out, err := e.ask(ctx, "image", "ls", "--quiet", imageName)
+	out, err := e.ask(ctx, "image", "ls", "--quiet", ImageName)
 	if err != nil || out == "" {
 		return err
 	}

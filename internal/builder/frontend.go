@@ -23,9 +23,9 @@ var embedded embed.FS
 // ErrNoFrontend means that this program holds no frontend for the engine.
 var ErrNoFrontend = errors.New("this sutler was built without the BuildKit frontend")
 
-// imageName is the name of the frontend's images. The frontend knows it by its last part.
+// ImageName is the name of the frontend's images. The frontend knows it by its last part.
 // The host in it keeps an engine that lost the image from asking a registry of strangers.
-const imageName = "localhost/sutler-frontend"
+const ImageName = "localhost/sutler-frontend"
 
 // frontendSettings are what the frontend reads from its image.
 type frontendSettings struct {
@@ -65,7 +65,7 @@ func (f program) ref() string {
 		sum := sha256.Sum256(part)
 		h.Write(sum[:])
 	}
-	return imageName + ":" + hex.EncodeToString(h.Sum(nil))[:12]
+	return ImageName + ":" + hex.EncodeToString(h.Sum(nil))[:12]
 }
 
 // program returns the frontend program.

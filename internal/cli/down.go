@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 
+	"sutler/internal/builder"
 	"sutler/internal/config"
 	"sutler/internal/control"
 	"sutler/internal/ociruntime"
@@ -25,6 +27,9 @@ import (
 
 // stopWithin bounds how long `down` waits: running answers may take half a minute to end.
 const stopWithin = 45 * time.Second
+
+// imagesWithin bounds how long `down --purge` waits for docker to remove images.
+const imagesWithin = 20 * time.Second
 
 // down returns the command that stops the daemon.
 func (a *app) down() *cobra.Command {
@@ -57,10 +62,14 @@ is shown, and sutler goes on running.`,
 			if entries, err := (&trust.Host{State: l.Store.State}).Entries(); err != nil || len(entries) > 0 {
 				return hint(errors.Join(err, errors.New("trust stores of this host still hold the local authority")), "run: sutler ca untrust; then sutler down --purge again")
 			}
-			return a.removeData(dataOf(l.Config, s), dryRun)
+			if err := a.removeData(dataOf(l.Config, s), dryRun); err != nil {
+				return err
+			}
+			a.removeImages(c.Context(), dryRun)
+			return nil
 		},
 	}
-	c.Flags().BoolVar(&purge, "purge", false, "also delete everything that sutler stored: files, index, receipts, CA")
+	c.Flags().BoolVar(&purge, "purge", false, "also delete everything that sutler stored: files, index, receipts, CA, the images of sutler build in docker")
 	c.Flags().BoolVar(&keep, "keep-running", false, "detach only")
 	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "agree to a restart of what is detached, where a reload is not enough")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
@@ -175,6 +184,24 @@ func (a *app) removeData(d data, dryRun bool) error {
 	}
 	a.say("deleted what was stored in %s and %s", d.store, d.state)
 	return nil
+}
+
+// removeImages removes what `sutler build` loaded into docker. That no engine answers is no
+// failure of purge: a machine may have a client alone.
+func (a *app) removeImages(ctx context.Context, dryRun bool) {
+	ctx, cancel := context.WithTimeout(ctx, imagesWithin)
+	defer cancel()
+	e := builder.Engine{Docker: "docker"}
+	_, err := exec.LookPath(e.Docker)
+	switch {
+	case err != nil: // no docker, no images
+	case dryRun:
+		a.say("would delete the images %s of docker", builder.ImageName)
+	default:
+		if err := builder.RemoveImages(ctx, e); err != nil {
+			a.say("images %s may be left in docker: %s", builder.ImageName, err)
+		}
+	}
 }
 
 // lock keeps a sutler from starting on a store that is being deleted.
