@@ -56,7 +56,10 @@ is shown, and sutler goes on running.`,
 				return err
 			}
 			s, err := a.stop(c.Context(), client, dryRun)
-			if err != nil || !purge {
+			if err != nil {
+				return err
+			}
+			if err := a.leftSteps(dataOf(l.Config, s).steps, dryRun); err != nil || !purge {
 				return err
 			}
 			if entries, err := (&trust.Host{State: l.Store.State}).Entries(); err != nil || len(entries) > 0 {
@@ -173,9 +176,7 @@ func (a *app) removeData(d data, dryRun bool) error {
 	drop(filepath.Join(d.state, "ca"), "ca.pem*", "next.pem*")
 	drop(filepath.Join(d.state, "attach"), "lock")
 	drop(filepath.Join(d.state, "run"), "sutler.sock")
-	if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: filepath.Join(d.steps, ociruntime.SocketName)}); err == nil {
-		errs = append(errs, c.Close()) // another sutler serves steps from there
-	} else if d.steps != "" {
+	if d.steps != "" && !served(d.steps) {
 		drop(d.steps, ociruntime.SettingsName, ociruntime.SocketName, ociruntime.FilesName)
 	}
 	drop(d.state, "index.db*", "receipts.db*", "order.gc*", logName, logName+".1")
@@ -184,6 +185,31 @@ func (a *app) removeData(d data, dryRun bool) error {
 	}
 	a.say("deleted what was stored in %s and %s", d.store, d.state)
 	return nil
+}
+
+// served reports whether a sutler serves build steps from a folder.
+func served(steps string) bool {
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: filepath.Join(steps, ociruntime.SocketName)})
+	if err != nil {
+		return false
+	}
+	_ = c.Close() // nothing was sent
+	return true
+}
+
+// leftSteps removes what a sutler that was killed told build steps.
+func (a *app) leftSteps(steps string, dryRun bool) error {
+	if steps == "" || served(steps) {
+		return nil
+	}
+	var errs []error
+	for _, name := range []string{ociruntime.SettingsName, ociruntime.SocketName} {
+		path := filepath.Join(steps, name)
+		if _, err := os.Lstat(path); err == nil {
+			errs = append(errs, a.remove(path, dryRun, os.Remove))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // removeImages removes what `sutler build` loaded into docker. That no engine answers is no
