@@ -3,13 +3,18 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -18,7 +23,7 @@ import (
 const plainBase = "plainbase:1"
 
 // plainBaseDockerfile makes it, with a layer that no image of the engines has.
-const plainBaseDockerfile = "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl\nRUN head -c 12000000 /dev/urandom >/var/plain\n"
+const plainBaseDockerfile = "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -r /var/lib/apt/lists\nRUN head -c 12000000 /dev/urandom >/var/plain\n"
 
 // pushBase puts an image with apt in it into a registry.
 func pushBase(t *testing.T, r *registry) {
@@ -382,4 +387,57 @@ func TestAttachProxyNetwork(t *testing.T) {
 			t.Errorf("the second time origins gave %d bytes", origin)
 		}
 	}
+}
+
+// TestAttachPrivate builds from a server with a private address, as in a company's network:
+// what a plain build had without sutler, it has with sutler; other containers do not get
+// there by sutler.
+func TestAttachPrivate(t *testing.T) {
+	a := toAttach(t, "docker28")
+	a.sutler("attach", "runtime")
+	defer a.sutler("detach", "runtime")
+	inside := besides(t, hostIn(t)) // the first one is allowed, for the registry's sake
+	var asked atomic.Int64
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); _, _ = io.WriteString(w, "inside\n") })
+	serve := func(secure bool) string {
+		l, err := net.Listen("tcp", inside+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &httptest.Server{Listener: l, Config: &http.Server{Handler: hello}}
+		if secure {
+			s.StartTLS()
+		} else {
+			s.Start()
+		}
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	const get = "/usr/lib/apt/apt-helper -o Acquire::https::Verify-Peer=false download-file "
+	plain, secure := serve(false), serve(true)
+	nameless := "http_proxy=http://172.17.0.1:7885 " + get + plain + "/nameless /tmp/f"
+	dir := t.TempDir()
+	write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN echo \"proxy $http_proxy\" && "+get+plain+"/file /tmp/a && "+get+plain+"/debian/dists/inside/InRelease /tmp/b && "+
+		get+secure+"/file /tmp/c && "+nameless+" && cat /tmp/a /tmp/b /tmp/c /tmp/f\n")
+	for _, buildkit := range []string{"0", "1"} {
+		before := asked.Load()
+		r := a.run(dir, []string{"DOCKER_BUILDKIT=" + buildkit, "BUILDKIT_PROGRESS=plain"}, "docker", "build", "--no-cache", ".")
+		if text := r.out + r.err; r.code != 0 || strings.Count(text, "inside\n") < 4 || !strings.Contains(text, "@172.17.0.1:7885") || asked.Load()-before != 4 {
+			t.Errorf("DOCKER_BUILDKIT=%s: exit %d, %d requests\n%s", buildkit, r.code, asked.Load()-before, text)
+		}
+	}
+	before := asked.Load()
+	if r := a.run(dir, nil, "docker", "run", "--rm", "debian:bookworm-slim", "sh", "-c", nameless); r.code == 0 || asked.Load() > before {
+		t.Errorf("a container got there by sutler: exit %d\n%s%s", r.code, r.out, r.err)
+	}
+}
+
+// besides gives this machine one more address of a host's network for the time of a test.
+func besides(t *testing.T, host string) string {
+	t.Helper()
+	ip := net.ParseIP(host).To4()
+	ip[3] += 100
+	output(t, "ip", "address", "add", ip.String()+"/32", "dev", "lo")
+	t.Cleanup(func() { output(t, "ip", "address", "delete", ip.String()+"/32", "dev", "lo") })
+	return ip.String()
 }

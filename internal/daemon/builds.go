@@ -33,9 +33,7 @@ func (b builds) Begin(ctx context.Context, r control.BuildRequest) (control.Buil
 	if err := b.d.receipts.Begin(ctx, receipt.Build{ID: id, Command: r.Command, Started: time.Now()}); err != nil {
 		return control.Build{}, err
 	}
-	if t := (policy.Terms{Strict: r.Strict, Offline: r.Offline}); t != (policy.Terms{}) {
-		b.d.terms.Store(id, t)
-	}
+	b.d.terms.Store(id, policy.Terms{Strict: r.Strict, Offline: r.Offline})
 	// The name of the build is the user of the proxy: clients send it with every request,
 	// and it opens nothing. The password is there because some clients insist on one.
 	// Those of the native endpoint have it in the path, for the same reason.

@@ -68,7 +68,7 @@ type process struct {
 	conduit    *ingress.Conduit
 	led        *intercept.Server
 	listeners  *listeners
-	terms      sync.Map // of running builds that asked for some: policy.Terms by id
+	terms      sync.Map // of running builds: policy.Terms by id
 	naming     *naming
 	closed     *closed
 	steps      *steps

@@ -18,7 +18,7 @@ import (
 func (d *process) handler() (http.Handler, error) {
 	lines := d.sink()
 	respond, err := ingress.New(ingress.Options{Engine: d.engine, Passer: d.fetcher(), Receipts: lines, Metrics: d.metrics,
-		Log: d.options.Log, Rules: d.rules(), Profiles: d.profiles, Terms: d.termsOf})
+		Log: d.options.Log, Rules: d.rules(), Profiles: d.profiles, Terms: d.termsOf, Local: d.local})
 	if err != nil {
 		return nil, err
 	}

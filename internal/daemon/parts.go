@@ -186,7 +186,10 @@ func (d *process) openEngine(context.Context) (err error) {
 	d.metrics.WatchNames(dns.Kinds(), dns.Results())
 	d.engine, err = engine.New(engine.Options{
 		Ecosystems: d.ecosystems, Index: d.index, Blobs: d.blobs, Upstream: d.fetcher(), Receipts: d.sink(),
-		Rules: rules, Grace: d.config.Freshness.Grace, Scope: d.upstream.Scope,
+		Rules: rules, Local: func(r ecosystem.Request) bool {
+			peer, err := netip.ParseAddr(r.Peer)
+			return err == nil && d.local(r.Build, peer)
+		}, Grace: d.config.Freshness.Grace, Scope: d.upstream.Scope,
 		Used: d.collector.Touch, Kept: d.collector.Added, Trouble: d.trouble.add,
 	})
 	if err != nil {
@@ -276,6 +279,7 @@ func (d *process) client() (*upstream.Client, error) {
 		Own:           func(a netip.AddrPort) bool { return d.listeners != nil && d.listeners.own(a) },
 		Observe:       d.observe,
 		// No request runs before the handler is made.
+		Reaches:           reaches,
 		ClientCertificate: func(host string) { d.conduit.ClientCertificate(host) },
 	}, nil
 }

@@ -62,6 +62,13 @@ func (r *records) report(p ociruntime.Report, now time.Time) {
 	}
 }
 
+// has reports whether there is a step of that id.
+func (r *records) has(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.steps[id] != nil
+}
+
 // running returns the container of each step that runs, by the step's id.
 func (r *records) running() map[string]string {
 	r.mu.Lock()

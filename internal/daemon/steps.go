@@ -60,11 +60,7 @@ func (s *steps) open(ctx context.Context) error {
 			return err
 		}
 	}
-	v := settings.Values{Proxy: ociruntime.ProxyMark, Native: ociruntime.NativeMark, Dir: ociruntime.Dir, NoProxy: s.d.noProxy()}
-	for _, e := range settings.Env(s.d.profiles, v, false) {
-		s.written.Env = append(s.written.Env, ociruntime.Variable{Name: e.Name, Value: e.Value})
-	}
-	s.values = v
+	s.values = settings.Values{Proxy: ociruntime.ProxyMark, Native: ociruntime.NativeMark, Dir: ociruntime.Dir}
 	if err := s.give(); err != nil {
 		return err
 	}
@@ -198,12 +194,33 @@ func (s *steps) refresh(ctx context.Context) error {
 		}
 	}
 	now := s.written
+	now.Env = s.environment()
 	now.Listen = s.reachable()
 	if reflect.DeepEqual(now, s.written) {
 		return nil
 	}
 	s.written = now
 	return now.Write(s.dir)
+}
+
+// environment returns the variables of steps. They reach this machine's own addresses
+// directly: what they may reach there, its packet filter says.
+func (s *steps) environment() []ociruntime.Variable {
+	v := s.values
+	if v.NoProxy = s.d.noProxy(); v.NoProxy != "" {
+		all, err := net.InterfaceAddrs()
+		s.d.trouble.add(err)
+		for _, a := range all {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+				v.NoProxy += "," + p.Addr().String()
+			}
+		}
+	}
+	var out []ociruntime.Variable
+	for _, e := range settings.Env(s.d.profiles, v, false) {
+		out = append(out, ociruntime.Variable{Name: e.Name, Value: e.Value})
+	}
+	return out
 }
 
 // reachable returns the listeners by which steps reach the daemon: an unspecified address

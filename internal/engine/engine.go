@@ -51,6 +51,9 @@ type Options struct {
 	// Scope names the credential that requests for a URL are sent with; "" for none.
 	// If nil, there are no credentials.
 	Scope func(url string) string
+	// Local reports whether a client could go to private addresses itself: what it asks for
+	// there, and we must not fetch for all, is passed through. If nil, none could.
+	Local func(ecosystem.Request) bool
 	// Used is told of each stored blob that answers a request. If nil, nobody is.
 	Used func(digest.Digest)
 	// Kept is told of each blob that was stored, with its size. If nil, nobody is.

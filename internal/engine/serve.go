@@ -52,6 +52,9 @@ func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, err
 		return nil, ecosystem.ErrBypass // never shared with others: see the contract of Request
 	}
 	a, err := e.serve(withTerms(ctx, req), req, res)
+	if errors.Is(err, upstream.ErrBlocked) && e.Local != nil && !req.Strict && !e.Rules.Strict && e.Local(req) {
+		return nil, ecosystem.ErrBypass
+	}
 	if err != nil {
 		e.Receipts.Append(e.failure(req, res, err))
 		return nil, err

@@ -31,8 +31,7 @@ type ConduitOptions struct {
 	Metrics     *metrics.Metrics
 	Log         *slog.Logger
 
-	Rules   policy.Rules // refuse unknown hosts
-	Tunnels Tunnels
+	Rules policy.Rules // refuse unknown hosts
 	// Distrusted is told of each handshake that a client broke off, most likely because it
 	// does not trust the local authority. If nil, nobody is.
 	Distrusted func(host, build string, err error)
@@ -186,8 +185,12 @@ func (c *Conduit) Dial(ctx context.Context, v Visit) (net.Conn, error) {
 		if terms.Offline {
 			dialer = upstream.Offline{}
 		}
+		behalf := ctx
+		if c.Respond.Local(v.Build, v.Peer) {
+			behalf = upstream.Behalf(ctx, v.Peer)
+		}
 		var far net.Conn
-		if far, err = dialer.DialContext(ctx, "tcp", v.To.String()); err == nil {
+		if far, err = dialer.DialContext(behalf, "tcp", v.To.String()); err == nil {
 			return far, nil
 		}
 	}
@@ -212,7 +215,10 @@ func (c *Conduit) admit(v Visit, terms policy.Terms) error {
 	if err := c.Rules.For(terms).Host(v.To.Host); err != nil && !v.Stranger {
 		return err
 	}
-	return c.Tunnels.refuses(v)
+	if c.Respond.Local(v.Build, v.Peer) {
+		return nil // it could go there itself
+	}
+	return v.anywhere()
 }
 
 // line returns the receipt line of a tunnel.

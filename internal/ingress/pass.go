@@ -3,6 +3,7 @@ package ingress
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"sutler/internal/ecosystem"
@@ -24,7 +25,11 @@ func (p *Responder) pass(w http.ResponseWriter, r *http.Request, req ecosystem.R
 	if req.Offline {
 		passer = upstream.Offline{}
 	}
-	resp, err := passer.Pass(r.Context(), outgoing(r, req))
+	ctx := r.Context()
+	if from, err := netip.ParseAddr(req.Peer); err == nil && p.Local(req.Build, from) {
+		ctx = upstream.Behalf(ctx, from)
+	}
+	resp, err := passer.Pass(ctx, outgoing(r, req))
 	if err != nil {
 		line.Outcome, line.Error = string(engine.Fails(err)), err.Error()
 		p.Receipts.Append(line)

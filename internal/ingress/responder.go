@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"sutler/internal/blob"
@@ -29,7 +30,8 @@ type Server interface {
 	Classify(req ecosystem.Request) (ecosystem.Resource, ecosystem.Ecosystem, error)
 }
 
-// Options are what a Responder is made of. All members but Terms and Now are required.
+// Options are what a Responder is made of. All members but Terms, Now and
+// Local are required.
 type Options struct {
 	Engine   Server
 	Passer   upstream.Passer // for what is passed through unstored
@@ -40,6 +42,9 @@ type Options struct {
 	Profiles []ecosystem.Profile             // name the ecosystem of what the engine did not recognise
 	Terms    func(build string) policy.Terms // what a build asked for; if nil, none asks for anything
 	Now      func() time.Time                // if nil, time.Now is used
+	// Local reports whether a client belongs to a build of this machine, or to the machine
+	// itself: what it could reach without us it reaches through us. If nil, none does.
+	Local func(build string, peer netip.Addr) bool
 }
 
 // A Responder answers HTTP requests with what the engine says. It is safe for concurrent use.
@@ -55,6 +60,9 @@ func New(o Options) (*Responder, error) {
 	}
 	if o.Terms == nil {
 		o.Terms = func(string) policy.Terms { return policy.Terms{} }
+	}
+	if o.Local == nil {
+		o.Local = func(string, netip.Addr) bool { return false }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -67,21 +66,18 @@ func isName(host string) bool {
 	return last[0] < '0' || last[0] > '9'
 }
 
-// Tunnels say where tunnels may lead, besides port 443 of hosts that have a name. The
-// address guard of package upstream holds in any case.
-type Tunnels struct {
-	Addresses bool  // to IP addresses too
-	Ports     []int // to these ports too
-}
-
-// refuses returns a refusal if the tunnel is not allowed, else nil.
-func (t Tunnels) refuses(v Visit) error {
-	if v.To.Address && !t.Addresses && !v.Direct {
-		return &policy.RefusedError{Rule: "tunnels.addresses", Subject: v.To.String(), Reason: "the host of a tunnel must have a name"}
+// anywhere refuses tunnels to other ports than 443, and to hosts without a name. The address
+// guard of package upstream holds in any case.
+func (v Visit) anywhere() error {
+	if v.To.Address && !v.Direct {
+		return &policy.RefusedError{Rule: tunnelRule, Subject: v.To.String(), Reason: "the host of a tunnel must have a name"}
 	}
-	if v.To.Port != 443 && !v.Direct && !slices.Contains(t.Ports, v.To.Port) {
-		return &policy.RefusedError{Rule: "tunnels.ports", Subject: v.To.String(),
-			Reason: fmt.Sprintf("no tunnels to port %d", v.To.Port)}
+	if v.To.Port != 443 && !v.Direct {
+		return &policy.RefusedError{Rule: tunnelRule, Subject: v.To.String(), Reason: fmt.Sprintf("no tunnels to port %d", v.To.Port)}
 	}
 	return nil
 }
+
+// tunnelRule is what refusals call it that only clients which belong to a build of this
+// machine are tunnelled wherever they want.
+const tunnelRule = "tunnels of strangers"

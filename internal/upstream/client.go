@@ -71,8 +71,9 @@ type Client struct {
 	// PerHost bounds the requests that run at once to one host. If zero, 16.
 	PerHost int
 
-	// TunnelPorts are ports that DialContext connects to besides 80 and 443.
-	TunnelPorts []int
+	// Reaches reports whether a client, for whom something is passed or tunnelled (see
+	// Behalf), reaches a private address without us. If nil, no client does.
+	Reaches func(client, to netip.Addr) bool
 
 	// Observe is called once for each Fetch when its body has ended, was closed, or could
 	// not be had: with the last status, 0 if there was no answer, the time since the call,
@@ -88,7 +89,9 @@ type Client struct {
 
 	once      sync.Once
 	transport *http.Transport
-	proxies   sync.Map // hostport of each proxy that was used → true
+	onceApart sync.Once
+	apart     *http.Transport // of what is done on behalf of clients
+	proxies   sync.Map        // hostport of each proxy that was used → true
 	broken    breakers
 	tokens    tokens
 	fetching  limiter
@@ -172,16 +175,16 @@ func (c *Client) isProxy(hostport string) bool {
 
 // checkURL refuses URLs that no request may be sent to, whether by a proxy or directly.
 // Names are resolved and checked later, by dial.
-func (c *Client) checkURL(u *url.URL) error {
+func (c *Client) checkURL(ctx context.Context, u *url.URL) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "" {
 		return fmt.Errorf("%w: no http or https URL", ErrInvalid)
 	}
-	return c.checkHost(hostport(u))
+	return c.checkHost(ctx, hostport(u))
 }
 
 // checkHost refuses host:port if it can be seen without looking the name up that it must
 // not be reached. It matters where a proxy would do the looking up.
-func (c *Client) checkHost(hostport string) error {
+func (c *Client) checkHost(ctx context.Context, hostport string) error {
 	host, port, err := net.SplitHostPort(hostport)
 	if err != nil || host == "" {
 		return fmt.Errorf("%w: %s is no host:port", ErrBlocked, hostport)
@@ -197,7 +200,7 @@ func (c *Client) checkHost(hostport string) error {
 		if err != nil {
 			return fmt.Errorf("%w: %s is no host:port", ErrBlocked, hostport)
 		}
-		return c.check(addr.String(), hostport, to)
+		return c.check(ctx, addr.String(), hostport, to)
 	}
 	if endsInNumber(host) {
 		return fmt.Errorf("%w: %s looks like an address, but is none", ErrBlocked, hostport)

@@ -40,7 +40,7 @@ func (c *Client) dial(ctx context.Context, hostport string) (net.Conn, error) {
 	var refused error
 	for _, a := range addrs {
 		to := netip.AddrPortFrom(a, uint16(port))
-		if err := c.check(host, net.JoinHostPort(host, portName), to); err != nil {
+		if err := c.check(ctx, host, net.JoinHostPort(host, portName), to); err != nil {
 			refused = cmp.Or(refused, err)
 			continue
 		}

@@ -245,7 +245,7 @@ func (c *Client) hop(ctx context.Context, a ask, at *url.URL) (*http.Response, e
 // answer ends with an error if nothing comes for a minute. The caller closes it.
 func (c *Client) send(req *http.Request, limit *limiter) (*http.Response, error) {
 	subject := Redact(req.URL.String())
-	if err := c.checkURL(req.URL); err != nil {
+	if err := c.checkURL(req.Context(), req.URL); err != nil {
 		return nil, fmt.Errorf("%s: %w", subject, err)
 	}
 	release, err := limit.acquire(req.Context(), hostport(req.URL), int64(c.perHost()))
@@ -255,7 +255,7 @@ func (c *Client) send(req *http.Request, limit *limiter) (*http.Response, error)
 	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), hostKey{}, canonicalHost(req.URL.Hostname())))
 	var resp *http.Response
 	send := func() (err error) {
-		resp, err = c.roundTripper().RoundTrip(req.WithContext(ctx))
+		resp, err = c.transportFor(ctx).RoundTrip(req.WithContext(ctx))
 		return err
 	}
 	if limit == &c.passing {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -105,7 +106,7 @@ func atMostPrivate(a netip.Addr) place {
 
 // check returns ErrBlocked if a connection for host:port must not go to that address. It
 // is called with the very address that is dialled next.
-func (c *Client) check(host, hostport string, to netip.AddrPort) error {
+func (c *Client) check(ctx context.Context, host, hostport string, to netip.AddrPort) error {
 	to = netip.AddrPortFrom(to.Addr().WithZone("").Unmap(), to.Port())
 	if c.Own != nil && c.Own(to) {
 		return fmt.Errorf("%w: %s is an address of sutler itself", ErrBlocked, hostport)
@@ -117,7 +118,7 @@ func (c *Client) check(host, hostport string, to netip.AddrPort) error {
 	case public:
 		return nil
 	case private:
-		if c.known(host) {
+		if c.known(host) || c.reaches(ctx, to.Addr()) {
 			return nil
 		}
 	case loopback:

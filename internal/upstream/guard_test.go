@@ -78,13 +78,13 @@ func TestCheck(t *testing.T) {
 		{"proxy.example", "3128", "127.0.0.1", true},
 		{"proxy.example", "3129", "127.0.0.1", false},
 	} {
-		err := c.check(tt.host, net.JoinHostPort(tt.host, tt.port), netip.MustParseAddrPort(net.JoinHostPort(tt.addr, tt.port)))
+		err := c.check(t.Context(), tt.host, net.JoinHostPort(tt.host, tt.port), netip.MustParseAddrPort(net.JoinHostPort(tt.addr, tt.port)))
 		if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrBlocked) {
 			t.Errorf("check(%s:%s at %s) = %v, want ok %v", tt.host, tt.port, tt.addr, err, tt.ok)
 		}
 	}
 	var zero Client
-	if err := zero.check("x.example", "x.example:80", netip.MustParseAddrPort("10.0.0.1:80")); !errors.Is(err, ErrBlocked) {
+	if err := zero.check(t.Context(), "x.example", "x.example:80", netip.MustParseAddrPort("10.0.0.1:80")); !errors.Is(err, ErrBlocked) {
 		t.Errorf("zero client: %v", err)
 	}
 }
@@ -99,7 +99,7 @@ func TestCheckHost(t *testing.T) {
 		"2130706433:80": false, "0x7f.1:80": false, "a.0x7f000001:80": false, "10.0.0.256:80": false, "017700000001:80": false,
 		"[::ffff:10.0.0.1]:80": false, "proxy.example:3128": false, ":80": false, "registry.example": false, "8.8.8.8:http": false,
 	} {
-		if err := c.checkHost(hostport); (err == nil) != ok {
+		if err := c.checkHost(t.Context(), hostport); (err == nil) != ok {
 			t.Errorf("checkHost(%q) = %v, want ok %v", hostport, err, ok)
 		}
 	}
@@ -274,5 +274,27 @@ func TestInterleave(t *testing.T) {
 	want := "[[2606::1]:1 8.8.8.8:1 [2606::2]:1 8.8.4.4:1 [2606::3]:1]"
 	if got := fmt.Sprint(interleave(in)); got != want {
 		t.Errorf("interleave = %s, want %s", got, want)
+	}
+}
+
+// TestBehalf lets a client have what it could reach itself, and nothing else.
+func TestBehalf(t *testing.T) {
+	c := &Client{Reaches: func(client, to netip.Addr) bool {
+		return client == netip.MustParseAddr("172.17.0.3") && to == netip.MustParseAddr("10.0.0.2")
+	}}
+	for _, tt := range []struct {
+		client, to string
+		ok         bool
+	}{
+		{"172.17.0.3", "10.0.0.2:8443", true}, {"172.17.0.4", "10.0.0.2:8443", false}, {"172.17.0.3", "10.0.0.3:80", false},
+		{"172.17.0.3", "127.0.0.1:80", false}, {"172.17.0.3", "169.254.169.254:80", false}, {"::ffff:172.17.0.3", "10.0.0.2:80", true},
+	} {
+		err := c.check(Behalf(t.Context(), netip.MustParseAddr(tt.client)), "x.example", "x.example", netip.MustParseAddrPort(tt.to))
+		if (err == nil) != tt.ok {
+			t.Errorf("%s to %s: %v", tt.client, tt.to, err)
+		}
+	}
+	if c.transportFor(Behalf(t.Context(), netip.MustParseAddr("172.17.0.3"))) == c.transportFor(t.Context()) {
+		t.Error("a fetch may get a connection that was made on behalf of a client")
 	}
 }

@@ -103,7 +103,7 @@ func connectionFields(h http.Header) []string {
 }
 
 // DialContext implements Dialer, for tunnels: network is "tcp", address is host:port, and
-// the port is 443, 80 or one of TunnelPorts, so that nobody can relay mail. It gives up
+// the port is 443 or 80, so that nobody can relay mail, or any on behalf of a client. It gives up
 // after 10 seconds. If a proxy is configured for the address, the tunnel goes through it.
 func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != "tcp" && network != "tcp4" && network != "tcp6" {
@@ -113,11 +113,11 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: write host:port", ErrBlocked, address)
 	}
-	if !c.tunnelPort(port) {
+	if _, behalf := behalfOf(ctx); port != "443" && port != "80" && !behalf {
 		return nil, fmt.Errorf("%w: %s: no tunnels to port %s", ErrBlocked, address, port)
 	}
 	address = net.JoinHostPort(canonicalHost(host), port)
-	if err := c.checkHost(address); err != nil {
+	if err := c.checkHost(ctx, address); err != nil {
 		return nil, err
 	}
 	conn, err := c.tunnel(ctx, address)
@@ -125,10 +125,4 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 		return nil, unavailable(address, err)
 	}
 	return conn, nil
-}
-
-// tunnelPort reports whether tunnels may go to a port.
-func (c *Client) tunnelPort(port string) bool {
-	return port == "443" || port == "80" ||
-		slices.ContainsFunc(c.TunnelPorts, func(p int) bool { return fmt.Sprint(p) == port })
 }

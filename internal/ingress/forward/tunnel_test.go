@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestRefusedTunnels(t *testing.T) {
 	h := ingresstest.Far(t, func(*net.TCPConn) {})
 	anywhere := network{"far.example:443": h.Addr().String(), "far.example:22": h.Addr().String(), "192.0.2.1:443": h.Addr().String(), "inner.example:443": ""}
 	strict := func(o *options) { o.Rules = policy.Rules{RefuseUnknown: true} }
-	open := func(o *options) { o.Tunnels = ingress.Tunnels{Addresses: true, Ports: []int{22}} }
+	open := func(o *options) { o.Respond.Local = func(string, netip.Addr) bool { return true } }
 	for _, tt := range []struct {
 		name, to string
 		options  func(*options)
@@ -65,12 +66,12 @@ func TestRefusedTunnels(t *testing.T) {
 		says     string
 	}{
 		{"allowed", "far.example:443", nil, 200, "bypass", ""},
-		{"other port", "far.example:22", nil, 403, "refused", "tunnels.ports"},
+		{"other port", "far.example:22", nil, 403, "refused", "tunnels of strangers"},
 		{"other port allowed", "far.example:22", open, 200, "bypass", ""},
-		{"address", "192.0.2.1:443", nil, 403, "refused", "tunnels.addresses"},
+		{"address", "192.0.2.1:443", nil, 403, "refused", "tunnels of strangers"},
 		{"address allowed", "192.0.2.1:443", open, 200, "bypass", ""},
 		{"by rule", "far.example:443", strict, 403, "refused", "policy.unknown_hosts"},
-		{"intercepted host, other port", "npm.example:8443", nil, 403, "refused", "tunnels.ports"},
+		{"intercepted host, other port", "npm.example:8443", nil, 403, "refused", "tunnels of strangers"},
 		{"by the guard", "inner.example:443", nil, 403, "refused", "not allowed"},
 		{"unreachable", "nowhere.example:443", nil, 502, "error", "no such host"},
 		{"no port", "far.example", nil, 400, "", "host:port"},
