@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"iter"
 	"math"
 	"net/netip"
 	"os"
@@ -140,20 +141,8 @@ func (p *peers) look() {
 // scan looks for the processes of steps, and returns whose addresses are theirs.
 func (p *peers) scan(steps map[string]string) map[netip.Addr]member {
 	own, _ := os.Readlink(filepath.Join(p.proc, "self/ns/net"))
-	entries, err := os.ReadDir(p.proc)
-	if err != nil {
-		return nil
-	}
 	first := map[string]candidate{} // the oldest process of each step
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		cgroup, err := os.ReadFile(p.path(pid, "cgroup"))
-		if err != nil {
-			continue // it has ended
-		}
+	for pid, cgroup := range p.cgroups() {
 		for step, container := range steps {
 			if !names(cgroup, container) {
 				continue
@@ -175,6 +164,43 @@ func (p *peers) scan(steps map[string]string) map[netip.Addr]member {
 		}
 	}
 	return found
+}
+
+// cgroups iterates over the processes of this machine and their control groups.
+func (p *peers) cgroups() iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		entries, _ := os.ReadDir(p.proc) // none: no processes are seen
+		for _, e := range entries {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil {
+				continue
+			}
+			cgroup, err := os.ReadFile(p.path(pid, "cgroup"))
+			if err != nil {
+				continue // it has ended
+			}
+			if !yield(pid, cgroup) {
+				return
+			}
+		}
+	}
+}
+
+// alive returns which steps, given with their containers, have a process. It takes those
+// from the map.
+func (p *peers) alive(steps map[string]string) (ids []string) {
+	if len(steps) == 0 {
+		return nil
+	}
+	for _, cgroup := range p.cgroups() {
+		for step, container := range steps {
+			if names(cgroup, container) {
+				ids = append(ids, step)
+				delete(steps, step)
+			}
+		}
+	}
+	return ids
 }
 
 // A candidate is a process that may be the first of a container: that one lives as long as

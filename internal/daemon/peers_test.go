@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +104,9 @@ func TestPeers(t *testing.T) {
 	is("172.17.0.4", "s3")
 	is("172.17.0.5", "")
 	is("192.0.2.1", "")
+	if got := p.alive(map[string]string{"s1": "c1c1", "s4": "c4c4", "s9": "c9c9"}); len(got) != 2 || slices.Contains(got, "s9") {
+		t.Errorf("alive: %v, want s1 and s4", got)
+	}
 
 	// The address goes to another container: it does not belong to the step any more.
 	proc.end("20")

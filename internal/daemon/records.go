@@ -18,7 +18,8 @@ const (
 	maxCommand = 300 // bytes of a step's command that a receipt shows
 	// settle is how long after its end the last lines of a step may come in.
 	settle = 2 * time.Second
-	// forget is when a step that asks for nothing counts as ended: not all engines say so.
+	// forget is when a step that asks for nothing, and of which no process is seen, counts as
+	// ended: not all engines say so.
 	forget = 10 * time.Minute
 )
 
@@ -70,16 +71,29 @@ func (r *records) has(id string) bool {
 }
 
 // running returns the container of each step that runs, by the step's id.
-func (r *records) running() map[string]string {
+func (r *records) running() map[string]string { return r.silentSince(time.Now()) }
+
+// silentSince returns the container of each step that runs without a sign of life since a
+// time, by the step's id.
+func (r *records) silentSince(then time.Time) map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := map[string]string{}
 	for id, s := range r.steps {
-		if s.ended.IsZero() && s.container != "" {
+		if s.ended.IsZero() && s.container != "" && !s.last.After(then) {
 			out[id] = s.container
 		}
 	}
 	return out
+}
+
+// alive notes that a step runs.
+func (r *records) alive(id string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.steps[id]; s != nil {
+		s.last = now
+	}
 }
 
 // seen notes that a build was served something. It never waits.

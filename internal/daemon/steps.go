@@ -137,6 +137,9 @@ func (s *steps) run(ctx context.Context) {
 		case id := <-s.records.first:
 			s.d.trouble.add(s.records.begin(context.WithoutCancel(ctx), s.d.receipts, id))
 		case now := <-tick.C:
+			for _, id := range s.d.peers.alive(s.records.silentSince(now.Add(-forget))) {
+				s.records.alive(id, now) // it may compile for an hour, and then ask again
+			}
 			s.d.trouble.add(s.records.end(ctx, s.d.receipts, now))
 			s.d.trouble.add(s.refresh(ctx))
 		case <-ctx.Done():

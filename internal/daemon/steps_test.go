@@ -24,6 +24,9 @@ func TestRecords(t *testing.T) {
 	for id, container := range map[string]string{"aa11": "c1", "bb22": "c2", "cc33": ""} {
 		r.report(ociruntime.Report{ID: id, Container: container, Builder: "buildkit", Args: []string{"/bin/sh", "-c", "apt-get\n  update"}}, now)
 	}
+	if got := r.silentSince(now); len(got) != 2 || len(r.silentSince(now.Add(-1))) != 0 {
+		t.Errorf("silent: %v, want those with a container, and none before they began", got)
+	}
 	for _, id := range []string{"aa11", "aa11", "cc33", "dd44", ""} {
 		r.seen(id)
 	}
@@ -59,7 +62,12 @@ func TestRecords(t *testing.T) {
 	if got := ended(now.Add(settle)); len(got) != 1 || got[0] != "aa11" {
 		t.Errorf("ended: %v, want aa11", got)
 	}
-	if got := ended(time.Now().Add(forget)); len(got) != 2 || len(r.steps) != 0 {
+	later := time.Now().Add(forget)
+	r.alive("cc33", later)
+	if got := ended(later); len(got) != 1 || len(r.steps) != 1 {
+		t.Errorf("ended: %v, %d remembered, although one runs", got, len(r.steps))
+	}
+	if got := ended(later.Add(forget)); len(got) != 2 || len(r.steps) != 0 {
 		t.Errorf("ended: %v, %d remembered", got, len(r.steps))
 	}
 }
