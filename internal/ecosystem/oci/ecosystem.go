@@ -58,7 +58,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		}},
 		First:    "/v2/library/hello-world/manifests/latest",
 		Verified: "manifests, configurations and layers by the digest in the request and by the manifest that names them; tags by TLS, and by the digest that the registry states with them",
-		Clients:  []string{"skopeo 1.9", "buildah 1.28", "podman 4.3", "containerd 1.6", "crane 0.20"},
+		Clients:  []string{"Docker 20.10, 28.5", "BuildKit 0.33", "skopeo 1.9", "buildah 1.28", "podman 4.3", "containerd 1.6", "crane 0.20"},
 		Unsupported: []string{
 			"pushing goes to the registry itself: name it in intercept.except where builds push through the proxy",
 			"signatures are stored like any other artifact, but not verified",
