@@ -299,7 +299,11 @@ func (r *resident) networks() {
 		defer func() { output(r.t, "docker", "rm", "-f", id) }()
 		own := strings.TrimSpace(output(r.t, "docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id))
 		led := func() bool {
-			return strings.Contains(output(r.t, "docker", "exec", id, "getent", "ahostsv4", r.host), standIn)
+			out, err := exec.Command("docker", "exec", id, "getent", "ahostsv4", r.host).CombinedOutput()
+			if err != nil { // until it leads here, it is the machine's resolver that may fail
+				r.t.Logf("no answer on %s: %v: %s", n, err, out)
+			}
+			return strings.Contains(string(out), standIn)
 		}
 		byEngine := strings.Contains(output(r.t, "docker", "exec", id, "cat", "/etc/resolv.conf"), "host(")
 		if !byEngine {

@@ -10,10 +10,10 @@ import (
 // Name is the name of the ecosystem in keys, metrics and receipts.
 const Name = "npm"
 
-// Floors: how long a document counts as fresh whatever its origin says. Registries say
-// 300 s for packuments; the floor only matters for those that say nothing.
+// Floors: how long a document counts as fresh whatever its origin says. Most registries say
+// 300 s for packuments; mirrors that say nothing, not even a validator, get the same.
 const (
-	packumentFloor = 2 * time.Minute
+	packumentFloor = 5 * time.Minute
 	keysFloor      = time.Hour // signing keys and attestations change a few times in a decade
 )
 
