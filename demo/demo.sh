@@ -14,7 +14,7 @@ base=debian:bookworm-slim
 say() { printf '\n== %s\n' "$*"; }
 die() { echo "demo: $*" >&2; exit 1; }
 
-export SUTLER_LISTEN=127.0.0.1:7885 SUTLER_SOCKET=$work/run/sutler.sock SUTLER_STORE_DIR=$work/cache SUTLER_STORE_STATE=$work/state
+export SUTLER_LISTEN=127.0.0.1:7885 SUTLER_SOCKET=$work/run/sutler.sock SUTLER_STORE_DIR=$work/cache SUTLER_STORE_STATE=$work/state SUTLER_STEPS=$work/steps
 export SUTLER_STORE_MIN_FREE=1GiB
 
 # install PACKAGE...: from the machine's own archive; remembered for "clean".
