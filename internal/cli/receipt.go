@@ -48,7 +48,10 @@ func writeBuilds(w io.Writer, all []receipt.Summary) error {
 		for _, s := range all {
 			took, exit := "running", "-"
 			if !s.Ended.IsZero() {
-				took, exit = seconds(s.Took), fmt.Sprint(s.ExitCode)
+				took = seconds(s.Took)
+			}
+			if !s.Ended.IsZero() && s.ExitCode != receipt.ExitUnknown {
+				exit = fmt.Sprint(s.ExitCode)
 			}
 			row(short(s.ID), s.Started.Local().Format(time.DateTime), took, exit, s.Files,
 				humanize.Bytes(uint64(max(0, s.Bytes))), shareOf(s.FromStore, s.Bytes), fmt.Sprintf("%d/%d", s.Verified, s.Files), oneLine(s.Command))

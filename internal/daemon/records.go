@@ -154,7 +154,7 @@ func (r *records) end(ctx context.Context, store receipt.Store, now time.Time) e
 	r.mu.Unlock()
 	var errs []error
 	for id, at := range over {
-		errs = append(errs, store.End(ctx, id, at, 0)) // only the engine knows how it ended
+		errs = append(errs, store.End(ctx, id, at, receipt.ExitUnknown))
 	}
 	return errors.Join(errs...)
 }

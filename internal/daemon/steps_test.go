@@ -13,6 +13,7 @@ import (
 	"sutler/internal/config"
 	"sutler/internal/control"
 	"sutler/internal/ociruntime"
+	"sutler/internal/receipt"
 	"sutler/internal/receipt/memory"
 )
 
@@ -51,6 +52,9 @@ func TestRecords(t *testing.T) {
 				t.Errorf("command %q", s.Command)
 			}
 			if !s.Ended.IsZero() {
+				if s.ExitCode != receipt.ExitUnknown {
+					t.Errorf("%s: exit code %d, which nobody told", s.ID, s.ExitCode)
+				}
 				ids = append(ids, s.ID)
 			}
 		}

@@ -35,13 +35,16 @@ type Line struct {
 	Note      string        `json:"note,omitempty"`
 }
 
+// ExitUnknown is the exit code of a step of a plain build: only the engine knows how it ended.
+const ExitUnknown = -1
+
 // A Build is one run of `sutler build` or `sutler exec`.
 type Build struct {
 	ID       string        `json:"id"` // lower-case hexadecimal
 	Command  string        `json:"command"`
 	Started  time.Time     `json:"started"`
 	Ended    time.Time     `json:"ended,omitzero"`
-	ExitCode int           `json:"exitCode"`
+	ExitCode int           `json:"exitCode"`       // ExitUnknown if nobody told
 	Took     time.Duration `json:"took,omitempty"` // nanoseconds
 }
 
