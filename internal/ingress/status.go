@@ -52,6 +52,9 @@ func Status(err error) int {
 
 // explain returns the status for an error, and a hint.
 func explain(err error) (int, string) {
+	if untrusted(err) { // the origin was reached, and is not who it should be
+		return http.StatusBadGateway, "if a proxy opens the TLS of this network, name its root as upstream.ca_file, or add it to this machine's roots and restart sutler"
+	}
 	for _, f := range failures {
 		if errors.Is(err, f.is) {
 			return refine(err, f.status), f.hint
@@ -60,13 +63,16 @@ func explain(err error) (int, string) {
 	return http.StatusInternalServerError, "see sutler's log"
 }
 
+// untrusted reports whether the origin's certificate was refused.
+func untrusted(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
 // refine replaces a status by the origin's own where clients need that one.
 func refine(err error, status int) int {
 	var said *upstream.StatusError
-	var untrusted *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &untrusted):
-		return http.StatusBadGateway // the origin was reached, and is not who it should be
 	case !errors.As(err, &said):
 		return status
 	case status == http.StatusNotFound || status == http.StatusForbidden || said.Status == http.StatusTooManyRequests:

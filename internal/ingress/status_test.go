@@ -82,6 +82,14 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// TestUntrusted: trying again does not help where a proxy that nobody named opens TLS.
+func TestUntrusted(t *testing.T) {
+	err := fmt.Errorf("%w: https://npm.example/x: %w", upstream.ErrUnavailable, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}})
+	if _, hint := explain(err); !strings.Contains(hint, "upstream.ca_file") || strings.Contains(hint, "try again") {
+		t.Errorf("hint: %q", hint)
+	}
+}
+
 // readable checks that the body is one sentence in the form that clients of the host show.
 func readable(t *testing.T, host, body string) {
 	t.Helper()
