@@ -75,9 +75,17 @@ func (c *Client) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 	}
 	if err != nil {
 		// Asking again at once gives the same answer, and the waiting client has a limit.
-		return nil, final{fmt.Errorf("look up %s: %w", host, err)}
+		return nil, final{unresolved(host, err)}
 	}
 	return addrs, nil
+}
+
+// unresolved names the host, unless the error does.
+func unresolved(host string, err error) error {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return err
+	}
+	return fmt.Errorf("look up %s: %w", host, err)
 }
 
 // connect dials one checked address.
