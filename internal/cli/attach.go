@@ -328,7 +328,7 @@ func outcomeLine(o attach.Outcome) string {
 		return o.Tool + ": nothing to change"
 	}
 	if len(o.Files) > 0 {
-		text += ": " + strings.Join(o.Files, ", ")
+		text += ": " + someFiles(o.Files)
 	}
 	if o.Did != attach.Nothing && o.State != attach.Planned {
 		text += " (" + string(o.Did) + ")"
@@ -434,7 +434,7 @@ func (a *app) listAttached(ctx context.Context, c config.Config) error {
 
 // attachedState says in words what the manifest has.
 func attachedState(l attach.Listing) string {
-	return "attached: " + strings.Join(l.Files, ", ") + attachedNote(l)
+	return "attached: " + someFiles(l.Files) + attachedNote(l)
 }
 
 // attachedNote says what is not as it should be, "" if all is.

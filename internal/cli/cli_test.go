@@ -397,7 +397,7 @@ func TestSummaryLine(t *testing.T) {
 		before *receipt.Summary
 		want   string
 	}{
-		{"nothing", receipt.Summary{Build: build}, nil, "sutler  0 files, 0 B: 0 % from store   verified 0/0   receipt 7f3a9c00"},
+		{"nothing", receipt.Summary{Build: build}, nil, "sutler  no files were fetched   receipt 7f3a9c00"},
 		{"all new", receipt.Summary{Build: build, Files: 214, Bytes: 486e6, Downloaded: 214, Upstream: 486e6, Verified: 214}, nil,
 			"sutler  214 files, 486 MB: 0 % from store   verified 214/214   receipt 7f3a9c00"},
 		{"one new", receipt.Summary{Build: build, Files: 215, Bytes: 487e6, FromStore: 486_500_000, Downloaded: 1, Upstream: 63e3, Verified: 215},
@@ -408,6 +408,31 @@ func TestSummaryLine(t *testing.T) {
 	} {
 		if got := summaryLine(tt.s, tt.before); got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestWriteBuilds(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	for _, tt := range []struct {
+		code int
+		want string
+	}{{0, " 0 "}, {7, " 7 "}, {receipt.ExitUnknown, " - "}} {
+		var out strings.Builder
+		b := receipt.Build{ID: "7f3a9c0011223344", Started: at, Ended: at, Took: time.Second, ExitCode: tt.code}
+		if err := writeBuilds(&out, []receipt.Summary{{Build: b}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, after, _ := strings.Cut(out.String(), "1.0 s"); !strings.Contains(after, tt.want) || strings.Contains(after, "-1") {
+			t.Errorf("exit code %d is shown as %q", tt.code, after)
+		}
+	}
+}
+
+func TestSomeFiles(t *testing.T) {
+	for in, want := range map[string]string{"": "", "a b c d": "a, b, c, d", "a b c d e": "a, b, c and 2 more files"} {
+		if got := someFiles(strings.Fields(in)); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }

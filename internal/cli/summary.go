@@ -17,6 +17,11 @@ const shortID = 8
 // command before it, nil if there is none.
 func summaryLine(s receipt.Summary, before *receipt.Summary) string {
 	var b strings.Builder
+	if s.Files == 0 && s.Bytes == 0 {
+		b.WriteString("sutler  no files were fetched")
+		writeRest(&b, s, before)
+		return b.String()
+	}
 	fmt.Fprintf(&b, "sutler  %s, %s: %s from store", plural(s.Files, "file"), humanize.Bytes(uint64(max(0, s.Bytes))), shareOf(s.FromStore, s.Bytes))
 	if s.Downloaded > 0 && s.FromStore > 0 {
 		fmt.Fprintf(&b, ", %d downloaded (%s)", s.Downloaded, humanize.Bytes(uint64(max(0, s.Upstream))))
@@ -25,19 +30,24 @@ func summaryLine(s receipt.Summary, before *receipt.Summary) string {
 	if n := s.Files - s.Verified - s.Unvouched; n > 0 {
 		fmt.Fprintf(&b, " (%d by TLS alone)", n)
 	}
+	writeRest(&b, s, before)
+	return b.String()
+}
+
+// writeRest writes what is said of every build: what is not among its files, how long it took, its name.
+func writeRest(b *strings.Builder, s receipt.Summary, before *receipt.Summary) {
 	for _, part := range []struct {
 		n    int64
 		text string
 	}{{s.Unvouched, "unvouched"}, {s.Tunnelled, "tunnelled"}, {s.Failed, "failed"}} {
 		if part.n > 0 {
-			fmt.Fprintf(&b, "   %d %s", part.n, part.text)
+			fmt.Fprintf(b, "   %d %s", part.n, part.text)
 		}
 	}
 	if before != nil && before.Took > 0 && s.Took > 0 {
-		fmt.Fprintf(&b, "   %s → %s", seconds(before.Took), seconds(s.Took))
+		fmt.Fprintf(b, "   %s → %s", seconds(before.Took), seconds(s.Took))
 	}
-	fmt.Fprintf(&b, "   receipt %s", short(s.ID))
-	return b.String()
+	fmt.Fprintf(b, "   receipt %s", short(s.ID))
 }
 
 // short returns the first digits of a build's name.

@@ -252,3 +252,12 @@ func tail(path string, after int64) string {
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
+
+// someFiles names the first files: containerd has one for each registry. --json has all.
+func someFiles(all []string) string {
+	const most = 3
+	if len(all) <= most+1 {
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("%s and %d more files", strings.Join(all[:most], ", "), len(all)-most)
+}
