@@ -129,7 +129,7 @@ func planOf(changes []tools.Change) (Plan, error) {
 		p.Files = append(p.Files, File{Path: c.Path, Edit: c.Edit, Snippet: snippet, Mode: c.Mode})
 		p.Notes = append(p.Notes, c.Notes...)
 		if c.Reload != "" {
-			p.Notes = append(p.Notes, c.Path+" counts after: "+string(c.Reload)+".")
+			p.Notes = append(p.Notes, c.Path+" is in force after: "+string(c.Reload)+".")
 		}
 	}
 	return p, nil

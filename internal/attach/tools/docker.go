@@ -102,7 +102,8 @@ func DockerClient(s Site) []Change {
 		edit.Key{Path: append(at[:2:2], "noProxy"), Value: noProxy},
 	), "")
 	c.Mode = 0o600
-	c.Notes = []string{"Every docker run gets the proxy too, and has no other way while sutler is down."}
+	c.Notes = []string{"Every docker run gets the proxy too, and has no other way while sutler is down.",
+		"HTTPS to the hosts of \"sutler ca show\" fails in containers whose image does not trust sutler's CA."}
 	return []Change{c}
 }
 
