@@ -3,10 +3,7 @@ package daemon
 import (
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"sutler/internal/ingress/dns"
 )
@@ -38,6 +35,7 @@ func reaches(client, to netip.Addr) bool {
 	if err != nil {
 		return false
 	}
+	inner := innerBridges()
 	for _, i := range all {
 		addrs, err := i.Addrs()
 		if err != nil {
@@ -49,27 +47,10 @@ func reaches(client, to netip.Addr) bool {
 				continue
 			}
 			own := netip.PrefixFrom(p.Addr().Unmap(), p.Bits())
-			if own.Addr() == to || own.Contains(to) && !own.Contains(client) && (dns.IsBridge(i.Name) || isInner(sysNet, i.Name)) {
+			if own.Addr() == to || own.Contains(to) && !own.Contains(client) && (dns.IsBridge(i.Name) || slices.Contains(inner, i.Index)) {
 				return false
 			}
 		}
 	}
 	return true
-}
-
-// sysNet is where the kernel describes the network interfaces.
-const sysNet = "/sys/class/net"
-
-// isInner reports whether an interface is a bridge that leads to nothing outside this
-// machine: containers and virtual machines are on it, whatever it is called. One of a
-// network outside has a port with a device, or with another interface below it.
-func isInner(sys, name string) bool {
-	if _, err := os.Stat(filepath.Join(sys, name, "bridge")); err != nil {
-		return false
-	}
-	ports, _ := os.ReadDir(filepath.Join(sys, name, "brif")) // none: nobody is on it
-	return !slices.ContainsFunc(ports, func(port os.DirEntry) bool {
-		parts, _ := os.ReadDir(filepath.Join(sys, port.Name())) // none: it has just gone
-		return slices.ContainsFunc(parts, func(e os.DirEntry) bool { return e.Name() == "device" || strings.HasPrefix(e.Name(), "lower_") })
-	})
 }

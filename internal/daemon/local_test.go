@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 )
 
@@ -16,24 +14,5 @@ func TestReaches(t *testing.T) {
 	own := netip.MustParseAddr("127.0.0.1")
 	if reaches(container, own) || !reaches(netip.IPv6Loopback(), own) {
 		t.Error("an address of this machine")
-	}
-}
-
-// TestInner tells bridges of containers and virtual machines, which may have any name, from
-// those that join this machine to a network outside.
-func TestInner(t *testing.T) {
-	sys := t.TempDir()
-	for _, path := range []string{
-		"mynet/bridge", "mynet/brif/veth1", "veth1/brport", "veth1/upper_mynet", "empty/bridge", "empty/brif",
-		"lan/bridge", "lan/brif/eth1", "lan/brif/veth2", "eth1/device", "veth2/brport", "tagged/bridge", "tagged/brif/eth1.7", "eth1.7/lower_eth1",
-	} {
-		if err := os.MkdirAll(filepath.Join(sys, path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, want := range map[string]bool{"mynet": true, "empty": true, "lan": false, "tagged": false, "eth1": false, "none": false} {
-		if isInner(sys, name) != want {
-			t.Errorf("%s: %v", name, !want)
-		}
 	}
 }
