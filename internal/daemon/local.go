@@ -3,6 +3,7 @@ package daemon
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"sutler/internal/ingress/dns"
 )
@@ -15,8 +16,10 @@ func (d *process) local(build string, peer netip.Addr) bool {
 	case peer.Unmap().IsLoopback():
 		return true
 	case build != "":
-		_, begun := d.terms.Load(build)
-		return begun || d.steps.records.has(build)
+		if _, begun := d.terms.Load(build); begun {
+			return true
+		}
+		return d.steps.records.has(build) && d.peers.mayBe(build, peer.Unmap())
 	}
 	return d.peers.step(peer.Unmap()) != "" // some clients do not send the name of their build
 }
@@ -32,6 +35,7 @@ func reaches(client, to netip.Addr) bool {
 	if err != nil {
 		return false
 	}
+	inner := innerBridges()
 	for _, i := range all {
 		addrs, err := i.Addrs()
 		if err != nil {
@@ -43,7 +47,7 @@ func reaches(client, to netip.Addr) bool {
 				continue
 			}
 			own := netip.PrefixFrom(p.Addr().Unmap(), p.Bits())
-			if own.Addr() == to || dns.IsBridge(i.Name) && own.Contains(to) && !own.Contains(client) {
+			if own.Addr() == to || own.Contains(to) && !own.Contains(client) && (dns.IsBridge(i.Name) || slices.Contains(inner, i.Index)) {
 				return false
 			}
 		}

@@ -74,6 +74,22 @@ func (p *peers) step(client netip.Addr) string {
 	return ""
 }
 
+// mayBe reports whether a client that says it is of a step may be: it is one whose address
+// is a step's, or the addresses of that step cannot be seen.
+func (p *peers) mayBe(step string, client netip.Addr) bool {
+	if p.step(client) != "" {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.known {
+		if m.step == step {
+			return false
+		}
+	}
+	return true
+}
+
 // recall answers from what is known, and says whether that is certain.
 func (p *peers) recall(client netip.Addr) (step string, certain bool) {
 	p.mu.Lock()

@@ -147,6 +147,29 @@ func TestPeersForged(t *testing.T) {
 	}
 }
 
+// TestPeersStolenName has a container say that it is of a step whose name it has got hold of.
+func TestPeersStolenName(t *testing.T) {
+	proc := fakeProc{t, t.TempDir()}
+	p := newPeers(proc.dir, func() map[string]string { return map[string]string{"s1": "c1c1", "s2": "c2c2", "s3": "c3c3"} })
+	proc.process("self", "0::/", "1", "192.0.2.1")
+	proc.process("20", "0::/docker/c1c1", "2", "172.17.0.2")
+	proc.process("21", "0::/docker/c2c2", "3", "172.17.0.3")
+	proc.process("30", "0::/docker/aaaa", "4", "172.17.0.4")
+	for _, tt := range []struct {
+		step, address string
+		want          bool
+	}{
+		{"s1", "172.17.0.2", true},
+		{"s1", "172.17.0.3", true}, // a step all the same
+		{"s1", "172.17.0.4", false},
+		{"s3", "172.17.0.4", true}, // whose processes are not seen
+	} {
+		if got := p.mayBe(tt.step, netip.MustParseAddr(tt.address)); got != tt.want {
+			t.Errorf("%s as %s: %v", tt.address, tt.step, got)
+		}
+	}
+}
+
 // TestPeersFlood has many unknown clients at once, while a step runs that is not found: they
 // share looks, and a step that is known does not wait for them.
 func TestPeersFlood(t *testing.T) {

@@ -142,6 +142,7 @@ func (s *steps) run(ctx context.Context) {
 			}
 			s.d.trouble.add(s.records.end(ctx, s.d.receipts, now))
 			s.d.trouble.add(s.refresh(ctx))
+			s.d.trouble.once(ociruntime.Live(s.dir))
 		case <-ctx.Done():
 			s.close()
 			<-ended

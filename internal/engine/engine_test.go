@@ -634,6 +634,31 @@ func TestSiblingIsAsNew(t *testing.T) {
 	}
 }
 
+// TestInside passes a client that reaches private addresses through to those, but nothing of
+// which it is known here what its bytes are: an origin that redirects there, or whoever
+// answers for its name, must not get round the check that way.
+func TestInside(t *testing.T) {
+	b := newBench(t, map[string]string{"open/a": "body", "pack/x": "claim pack/x/-/f " + string(sum("file")) + "\n",
+		"root": "signer k\nclaim index " + string(sum("claim pool/a "+string(sum("deb"))+"\n")) + "\n", "index": "claim pool/a " + string(sum("deb")) + "\n"}, policy.Rules{})
+	b.local = func(ecosystem.Request) bool { return true }
+	b.start(policy.Rules{})
+	for _, path := range []string{"open/a", "pack/x", "root", "index"} {
+		if _, _, err := b.get(path); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	b.sleep(1000 * time.Hour)
+	b.origin.inside = true
+	for path, want := range map[string]error{
+		"open/b": ecosystem.ErrBypass, "pack/y": ecosystem.ErrBypass, "pack/y/-/f": ecosystem.ErrBypass,
+		"pack/x/-/f": upstream.ErrBlocked, "pack/x": upstream.ErrBlocked, "root": upstream.ErrBlocked, "pool/a": upstream.ErrBlocked,
+	} {
+		if _, _, err := b.get(path); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+	}
+}
+
 // sha1Of returns a digest that verifies nothing, in hexadecimal form.
 func sha1Of(body string) string {
 	return fmt.Sprintf("%x", sha1.Sum([]byte(body))) //nolint:gosec // that is what the test is about

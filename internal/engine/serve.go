@@ -52,7 +52,7 @@ func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, err
 		return nil, ecosystem.ErrBypass // never shared with others: see the contract of Request
 	}
 	a, err := e.serve(withTerms(ctx, req), req, res)
-	if errors.Is(err, upstream.ErrBlocked) && e.Local != nil && !req.Strict && !e.Rules.Strict && e.Local(req) {
+	if errors.Is(err, upstream.ErrBlocked) && e.Local != nil && !req.Strict && !e.Rules.Strict && e.Local(req) && !e.promised(ctx, res) {
 		return nil, ecosystem.ErrBypass
 	}
 	if err != nil {
@@ -63,6 +63,23 @@ func (e *Engine) Serve(ctx context.Context, req ecosystem.Request) (*Answer, err
 		relink(a, e.linker(req.Base, e.ecosystem(res.Ecosystem).Profile()))
 	}
 	return a, nil
+}
+
+// promised reports whether something stored here says what the bytes of res are: a document
+// that vouches for it, or what was served under its name before. Such a resource is not
+// passed through unseen: its origin could have that by a redirect to a private address. It
+// asks nobody.
+func (e *Engine) promised(ctx context.Context, res ecosystem.Resource) bool {
+	for _, known := range append([]ecosystem.Resource{res}, res.VouchedBy...) {
+		if o, err := e.lookup(ctx, known.Key()); err != nil || o != nil {
+			return true
+		}
+	}
+	if res.Repository == "" {
+		return false
+	}
+	docs, err := e.Index.Vouchers(ctx, res.Ecosystem, scopedRepository(res))
+	return err != nil || len(docs) > 0
 }
 
 // serve obtains res and answers with it. A blob that was evicted or damaged since the

@@ -172,6 +172,7 @@ type origin struct {
 	down    bool                     // every fetch is ErrUnavailable
 	failing map[string]bool          // likewise, by path
 	closed  map[string]bool          // every fetch of the path is ErrForbidden
+	inside  bool                     // every fetch is ErrBlocked
 	private map[string]bool          // answered with no-store
 	stated  map[string]string        // the digest that goes with the body
 	cut     map[string]int           // the body breaks after that many bytes
@@ -195,6 +196,8 @@ func (o *origin) Fetch(_ context.Context, res ecosystem.Resource, v freshness.Va
 	switch {
 	case o.down, o.failing[path]:
 		return nil, fmt.Errorf("%w: %s", upstream.ErrUnavailable, path)
+	case o.inside:
+		return nil, fmt.Errorf("%w: %s", upstream.ErrBlocked, path)
 	case o.closed[path]:
 		return nil, fmt.Errorf("%w: %s", upstream.ErrForbidden, path)
 	case !ok:
@@ -289,6 +292,7 @@ type bench struct {
 	now     time.Time
 	trouble []error
 	scope   func(url string) string
+	local   func(ecosystem.Request) bool
 }
 
 func newBench(t *testing.T, files map[string]string, rules policy.Rules) *bench {
@@ -303,7 +307,7 @@ func newBench(t *testing.T, files map[string]string, rules policy.Rules) *bench 
 func (b *bench) start(rules policy.Rules) {
 	b.t.Helper()
 	e, err := engine.New(engine.Options{Ecosystems: []ecosystem.Ecosystem{toy{}}, Index: b.index, Blobs: b.blobs,
-		Upstream: b.origin, Receipts: b.lines, Rules: rules, Grace: 24 * time.Hour, Now: b.clock, Scope: b.scope,
+		Upstream: b.origin, Receipts: b.lines, Rules: rules, Grace: 24 * time.Hour, Now: b.clock, Scope: b.scope, Local: b.local,
 		Trouble: func(err error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

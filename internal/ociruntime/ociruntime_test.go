@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // standIn makes this test program the program under test: only a process can be replaced.
@@ -162,8 +163,12 @@ func TestUntouched(t *testing.T) {
 		"no settings":        func(r *rig) { _ = os.Remove(r.steps + "/" + SettingsName) },
 		"broken settings":    func(r *rig) { _ = os.WriteFile(r.steps+"/"+SettingsName, []byte("{"), 0o644) },
 		"settings of others": func(r *rig) { _ = os.Chmod(r.steps, 0o777) },
-		"no files":           func(r *rig) { _ = os.Remove(r.steps + "/files") },
-		"other network":      func(r *rig) { _ = Settings{Network: "net:[1]"}.Write(r.steps) },
+		"stopped": func(r *rig) {
+			then := time.Now().Add(-2 * aliveWithin)
+			_ = os.Chtimes(r.steps+"/"+SettingsName, then, then)
+		},
+		"no files":      func(r *rig) { _ = os.Remove(r.steps + "/files") },
+		"other network": func(r *rig) { _ = Settings{Network: "net:[1]"}.Write(r.steps) },
 		"no bridge": func(r *rig) {
 			n, _ := os.Readlink("/proc/self/ns/net")
 			_ = Settings{Network: n, Listen: []Listener{{"127.0.0.1:1", ""}}}.Write(r.steps)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Names in the folder that the daemon keeps for steps.
@@ -60,6 +61,16 @@ func (s Settings) Write(steps string) error {
 	return Replace(filepath.Join(steps, SettingsName), data, 0o644)
 }
 
+// aliveWithin is how old the sign of life may be that [Live] gives.
+const aliveWithin = 15 * time.Second
+
+// Live says that who wrote the settings is alive. It is to be called every few seconds: the
+// kernel takes connections for a process that is stopped or hangs, and steps would wait.
+func Live(steps string) error {
+	now := time.Now()
+	return os.Chtimes(filepath.Join(steps, SettingsName), now, now)
+}
+
 // read returns the settings in the folder steps. Whoever may write there decides what
 // containers see: it has to be root, or the user who runs this program.
 func read(steps string) (Settings, error) {
@@ -73,6 +84,9 @@ func read(steps string) (Settings, error) {
 		owner, ok := info.Sys().(*syscall.Stat_t)
 		if !ok || info.Mode().Perm()&0o022 != 0 || owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
 			return s, fmt.Errorf("%s can be written by others", path)
+		}
+		if path == at && time.Since(info.ModTime()) > aliveWithin {
+			return s, fmt.Errorf("%s has had no sign of life for more than %s", path, aliveWithin)
 		}
 	}
 	data, err := os.ReadFile(at)
