@@ -193,7 +193,9 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	if len(s.Listen) == 0 {
 		return w, errors.New("sutler serves no clients")
 	}
-	_, w.Port, err = net.SplitHostPort(s.Listen[0])
+	if _, w.Port, err = net.SplitHostPort(s.Listen[0]); err != nil {
+		return w, err
+	}
 	w.Root = []byte(s.CA.PEM)
 	w.DropIns, w.Hosts = s.DropIns, triedHosts(s.CA.Names)
 	w.Images = oci.New(oci.Options{}).Profile().Hosts
@@ -213,7 +215,7 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	if len(w.Registries) > 0 && len(w.Root) == 0 {
 		return w, errors.New("--registry: sutler has no CA: it is not running, or intercept.enabled is off")
 	}
-	return w, err
+	return w, nil
 }
 
 // shell returns the variables of a login shell, whose files are in that folder.
