@@ -22,6 +22,7 @@ import (
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/netfilter"
 	"sutler/internal/ociruntime"
 	"sutler/internal/ociruntime/program"
 	"sutler/internal/settings"
@@ -197,7 +198,7 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 		return w, err
 	}
 	w.Root = []byte(s.CA.PEM)
-	w.DropIns, w.Hosts = s.DropIns, triedHosts(s.CA.Names)
+	w.DropIns, w.Hosts, w.StandIn = s.DropIns, triedHosts(s.CA.Names), netfilter.StandIn.String()
 	w.Images = oci.New(oci.Options{}).Profile().Hosts
 	files := filepath.Join(c.Steps, ociruntime.FilesName)
 	if bundle := filepath.Join(files, settings.BundleName); c.Steps != "" {
