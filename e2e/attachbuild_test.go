@@ -255,8 +255,9 @@ func ownMounts(t *testing.T, folders ...string) []string {
 	return []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", cmd.Process.Pid), "--"}
 }
 
-// TestAttachPlainPodman is the same for podman and buildah of this machine, with runc and
-// with crun. What is attached is in a mount namespace of the test's own.
+// TestAttachPlainPodman is the same for podman and buildah of this machine, with runc; of crun,
+// podman's own choice, it sees that podman finds the program in front of it. What is attached
+// is in a mount namespace of the test's own.
 func TestAttachPlainPodman(t *testing.T) {
 	if os.Getuid() != 0 {
 		lacks(t, "a store of its own needs root")

@@ -53,6 +53,8 @@ type Wish struct {
 	DropIns string
 	// Hosts are some whose connections are opened where a client trusts Root.
 	Hosts []string
+	// StandIn is the address by which sutler leads names to itself.
+	StandIn string
 	// DNS says that docker's own settings are to name sutler as the containers' resolver.
 	DNS bool
 	// Runtime is the path of the OCI runtime wrapper, "" for none.

@@ -7,8 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
+	"time"
 
 	"sutler/internal/attach/tools"
 	"sutler/internal/edit"
@@ -25,6 +24,10 @@ bridges = true
 [intercept]
 strangers = "tunnel"
 `
+
+// ledWithin is how long a name may take to lead to sutler: the packet filter is told a moment
+// after the configuration was read.
+const ledWithin = 10 * time.Second
 
 // defaultNetwork is the network on which builds are, unless they name another.
 const defaultNetwork = "bridge"
@@ -133,37 +136,33 @@ func (r *Resolver) Works(ctx context.Context, w Wish) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := []string{"lookout", "--led=" + strings.Join(w.Hosts, ",")}
-	facts, errs := make([][]string, len(networks)), make([]error, len(networks))
-	var group sync.WaitGroup
+	names := make([]string, len(networks))
 	for n, on := range networks {
-		mine := command
-		if r.told && on.name == defaultNetwork {
-			mine = append(slices.Clone(command), "--await="+ledWithin.String())
+		names[n] = on.name
+	}
+	var facts []string
+	var errs []error
+	for _, seen := range probe.Networks(ctx, e, image, names, func(network string) probe.Spec {
+		s := probe.Spec{Names: w.Hosts, Led: w.StandIn, Hosts: w.Hosts}
+		if r.told && network == defaultNetwork {
+			s.Await = ledWithin
 		}
-		group.Go(func() { facts[n], errs[n] = e.look(ctx, image.Ref, on.name, mine) })
+		return s
+	}) {
+		errs = append(errs, seen.Err)
+		for _, name := range seen.Report.Names {
+			if name.Kind == probe.Fine {
+				facts = append(facts, onNetwork(seen.Network, ledHere(name.Name)))
+			}
+		}
+		for _, host := range seen.Report.Hosts {
+			if host.Status != 0 {
+				facts = append(facts, onNetwork(seen.Network, "reaches "+host.Name))
+			}
+		}
 	}
-	group.Wait()
-	all := slices.Concat(facts...)
-	slices.Sort(all)
-	return all, errors.Join(errs...)
-}
-
-// look runs a command in a container on a network and returns the facts that it prints.
-func (e *engine) look(ctx context.Context, image, network string, command []string) ([]string, error) {
-	text, err := e.Run(ctx, image, network, command)
-	if err != nil {
-		return nil, err
-	}
-	facts := strings.Split(strings.TrimSpace(text), "\n")
-	if facts[len(facts)-1] != lookedAll {
-		return nil, fmt.Errorf("a container on network %s said: %s", network, strings.TrimSpace(text))
-	}
-	facts = facts[:len(facts)-1]
-	for i, f := range facts {
-		facts[i] = onNetwork(network, f)
-	}
-	return facts, nil
+	slices.Sort(facts)
+	return facts, errors.Join(errs...)
 }
 
 // Tidy implements Tool.
@@ -176,6 +175,3 @@ func onNetwork(name, fact string) string {
 
 // ledHere is the fact that a name leads to sutler.
 func ledHere(host string) string { return "is led to sutler for " + host }
-
-// reaches is the fact that a host answers, wherever its name leads.
-func reaches(host string) string { return "reaches https://" + strings.TrimSuffix(host, "/") + "/" }

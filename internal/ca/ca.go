@@ -227,18 +227,18 @@ func (c *CA) Next() (info Info, ok bool) {
 	return next.info(filepath.Join(c.dir, nextName)), true
 }
 
-// info describes s, which is in the file path.
-func (s *signer) info(path string) Info {
-	sum := sha256.Sum256(s.root.Raw)
+// info describes c, which is in the file path.
+func (c *signer) info(path string) Info {
+	sum := sha256.Sum256(c.root.Raw)
 	return Info{
 		Path:        path,
-		Subject:     s.root.Subject.CommonName,
+		Subject:     c.root.Subject.CommonName,
 		Fingerprint: hex.EncodeToString(sum[:]),
-		Names:       slices.Clone(s.names),
-		Created:     s.issuer.NotBefore.Add(backdate),
-		Expires:     s.issuer.NotAfter,
-		RootExpires: s.root.NotAfter,
-		Starts:      s.starts,
+		Names:       slices.Clone(c.names),
+		Created:     c.issuer.NotBefore.Add(backdate),
+		Expires:     c.issuer.NotAfter,
+		RootExpires: c.root.NotAfter,
+		Starts:      c.starts,
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"sutler/internal/ecosystem"
 	"sutler/internal/ecosystem/all"
 	"sutler/internal/ecosystem/oci"
+	"sutler/internal/netfilter"
 	"sutler/internal/ociruntime"
 	"sutler/internal/ociruntime/program"
 	"sutler/internal/settings"
@@ -193,9 +194,11 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	if len(s.Listen) == 0 {
 		return w, errors.New("sutler serves no clients")
 	}
-	_, w.Port, err = net.SplitHostPort(s.Listen[0])
+	if _, w.Port, err = net.SplitHostPort(s.Listen[0]); err != nil {
+		return w, err
+	}
 	w.Root = []byte(s.CA.PEM)
-	w.DropIns, w.Hosts = s.DropIns, triedHosts(s.CA.Names)
+	w.DropIns, w.Hosts, w.StandIn = s.DropIns, triedHosts(s.CA.Names), netfilter.StandIn.String()
 	w.Images = oci.New(oci.Options{}).Profile().Hosts
 	files := filepath.Join(c.Steps, ociruntime.FilesName)
 	if bundle := filepath.Join(files, settings.BundleName); c.Steps != "" {
@@ -213,7 +216,7 @@ func (a *app) wish(ctx context.Context, c config.Config, f attachFlags) (attach.
 	if len(w.Registries) > 0 && len(w.Root) == 0 {
 		return w, errors.New("--registry: sutler has no CA: it is not running, or intercept.enabled is off")
 	}
-	return w, err
+	return w, nil
 }
 
 // shell returns the variables of a login shell, whose files are in that folder.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"sutler/internal/attach"
 	"sutler/internal/config"
 	"sutler/internal/control"
@@ -59,13 +57,3 @@ func triedHosts(names []string) []string {
 
 // tried are the ecosystems of triedHosts.
 var tried = [...]string{gomod.Name, npm.Name, oci.Name, pypi.Name}
-
-// lookout returns the command that the throw-away containers of "attach dns" run.
-func (a *app) lookout() *cobra.Command {
-	l := attach.Lookout{StandIn: netfilter.StandIn.String()}
-	c := &cobra.Command{Use: "lookout", Short: "print which names lead to sutler here", Args: cobra.NoArgs, Hidden: true,
-		RunE: func(c *cobra.Command, _ []string) error { return l.Print(c.Context(), a.Stdout) }}
-	c.Flags().StringSliceVar(&l.Hosts, "led", nil, "hosts whose names may lead to sutler")
-	c.Flags().DurationVar(&l.Wait, "await", 0, "how long to wait until they do")
-	return c
-}

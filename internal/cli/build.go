@@ -169,4 +169,4 @@ func (a *app) printReceipt(ctx context.Context, client *control.Client, id strin
 }
 
 // command is how a build is named in receipts.
-func (f buildFlags) command() string { return strings.Join(append([]string{"build"}, f.rest...), " ") }
+func (b buildFlags) command() string { return strings.Join(append([]string{"build"}, b.rest...), " ") }

@@ -13,7 +13,6 @@ type buildFlags struct {
 	receipt string // file for the receipt, "" for none
 	strict  bool
 	offline bool
-	quiet   bool // no summary line
 	help    bool
 	rest    []string // the engine's
 }

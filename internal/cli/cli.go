@@ -109,7 +109,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.socket, "socket", "", "control socket of the daemon")
 	root.AddCommand(
 		a.up(), a.down(), a.status(), a.doctor(), a.serve(), a.reload(),
-		a.attach(), a.detach(), a.runtime(), a.lookout(),
+		a.attach(), a.detach(), a.runtime(),
 		a.build(), a.exec(), a.receipt(),
 		a.ls(), a.inspect(), a.du(), a.stats(), a.prune(), a.purge(), a.verify(),
 		a.ca(), a.image(), a.configuration(), a.dns(), a.version(), a.healthcheck(), a.probe(),

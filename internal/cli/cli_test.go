@@ -188,7 +188,8 @@ func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
 	return &bench{t: t, fake: &fake{receipts: memory.New()}, dir: dir, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SUTLER_SOCKET=" + dir + "/s", "SUTLER_CONFIG=" + os.DevNull,
-		"SUTLER_STORE_DIR=" + dir + "/cache", "SUTLER_STORE_STATE=" + dir + "/state"}}
+		"SUTLER_STORE_DIR=" + dir + "/cache", "SUTLER_STORE_STATE=" + dir + "/state",
+		"SUTLER_ATTACH_ROOT=" + dir}} // the tools of the machine that runs the tests are left alone
 }
 
 // start runs `sutler serve` until the test ends.

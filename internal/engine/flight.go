@@ -33,7 +33,6 @@ type flight struct {
 	done    chan struct{} // closed when the flight has ended
 	object  *object
 	outcome Outcome
-	private []byte // a body that was checked but could not be stored
 	err     error
 
 	key   string

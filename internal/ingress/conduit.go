@@ -181,7 +181,7 @@ func (c *Conduit) Dial(ctx context.Context, v Visit) (net.Conn, error) {
 	terms := c.Respond.Terms(v.Build)
 	err := c.admit(v, terms)
 	if err == nil {
-		var dialer upstream.Dialer = c.Dialer
+		dialer := c.Dialer
 		if terms.Offline {
 			dialer = upstream.Offline{}
 		}

@@ -21,7 +21,7 @@ var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-A
 func (p *Responder) pass(w http.ResponseWriter, r *http.Request, req ecosystem.Request, note string) (res result, whole bool) {
 	line := p.line(req, engine.Bypass, nil)
 	line.Note = note
-	var passer upstream.Passer = p.Passer
+	passer := p.Passer
 	if req.Offline {
 		passer = upstream.Offline{}
 	}

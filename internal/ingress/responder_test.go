@@ -210,15 +210,15 @@ func TestEmptyBody(t *testing.T) {
 	}
 }
 
-// bad is what a body fails with that turns out wrong at its end.
-var bad = fmt.Errorf("held back: %w", digest.ErrMismatch)
+// errBad is what a body fails with that turns out wrong at its end.
+var errBad = fmt.Errorf("held back: %w", digest.ErrMismatch)
 
 func TestFailedBodyIsNeverCompleted(t *testing.T) {
 	long := strings.Repeat("x", 200<<10)
 	known := func(body string) func(ecosystem.Request) (*engine.Answer, error) {
 		return func(ecosystem.Request) (*engine.Answer, error) {
 			a := with(artifact(), func(a *engine.Answer) {
-				a.Outcome, a.Bytes, a.Size, a.Body = engine.Miss, nil, int64(len(body))+100, promising{newStream(body, bad), int64(len(body)) + 100}
+				a.Outcome, a.Bytes, a.Size, a.Body = engine.Miss, nil, int64(len(body))+100, promising{newStream(body, errBad), int64(len(body)) + 100}
 			})
 			return &a, nil
 		}
@@ -226,7 +226,7 @@ func TestFailedBodyIsNeverCompleted(t *testing.T) {
 	unknown := func(body string) func(ecosystem.Request) (*engine.Answer, error) {
 		return func(ecosystem.Request) (*engine.Answer, error) {
 			a := with(artifact(), func(a *engine.Answer) {
-				a.Outcome, a.Bytes, a.Size, a.Body = engine.Miss, nil, -1, newStream(body, bad)
+				a.Outcome, a.Bytes, a.Size, a.Body = engine.Miss, nil, -1, newStream(body, errBad)
 			})
 			return &a, nil
 		}
@@ -264,7 +264,7 @@ func TestFailedBodyIsNeverCompleted(t *testing.T) {
 func TestFailedBodyResetsOldClients(t *testing.T) {
 	answer := func(ecosystem.Request) (*engine.Answer, error) {
 		a := with(artifact(), func(a *engine.Answer) {
-			a.Bytes, a.Size, a.Body = nil, -1, newStream(strings.Repeat("x", 100<<10), bad)
+			a.Bytes, a.Size, a.Body = nil, -1, newStream(strings.Repeat("x", 100<<10), errBad)
 		})
 		return &a, nil
 	}
@@ -401,7 +401,7 @@ func TestEveryOutcomeHasAStatusField(t *testing.T) {
 			t.Errorf("no Cache-Status for %s", o)
 		}
 	}
-	if errors.Is(bad, io.EOF) {
+	if errors.Is(errBad, io.EOF) {
 		t.Error("the tests' failure looks like an end")
 	}
 }

@@ -25,9 +25,10 @@ var failures = []struct {
 	status int
 	hint   string
 }{
+	{errTunnel, http.StatusForbidden, "put the host into the client's NO_PROXY, or run the client by `sutler exec` on sutler's machine"},
 	{policy.ErrRefused, http.StatusForbidden, "change the rule that is named if this is wanted"},
 	{ecosystem.ErrRefused, http.StatusForbidden, "talk to the registry itself for this operation"},
-	{upstream.ErrBlocked, http.StatusForbidden, "configure the host if sutler may reach it"},
+	{upstream.ErrBlocked, http.StatusForbidden, "if sutler may reach it, list host:port under upstream.allow_private_hosts, or upstream.allow_loopback for this machine"},
 	{ecosystem.ErrUnknown, http.StatusNotFound, "check the path against the ecosystem's documentation; a host of your own is named by hosts = [\"ECOSYSTEM=HOST\"]"},
 	{digest.ErrMismatch, http.StatusBadGateway, "nothing was stored; if it stays so, ask whoever runs the origin"},
 	{ecosystem.ErrInvalid, http.StatusBadGateway, "nothing was stored; if it stays so, ask whoever runs the origin"},
@@ -42,15 +43,9 @@ var failures = []struct {
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, "try again when the origin can be reached"},
 }
 
-// Status returns the HTTP status for an error of the engine. An origin's own refusal keeps
-// its status; an origin that answers nonsense or breaks its promise is 502, one that cannot
-// be asked 504. What is not known is 500.
-func Status(err error) int {
-	status, _ := explain(err)
-	return status
-}
-
-// explain returns the status for an error, and a hint.
+// explain returns the HTTP status for an error of the engine, and a hint. An origin's own
+// refusal keeps its status; an origin that answers nonsense or breaks its promise is 502,
+// one that cannot be asked 504. What is not known is 500.
 func explain(err error) (int, string) {
 	if untrusted(err) { // the origin was reached, and is not who it should be
 		return http.StatusBadGateway, "if a proxy opens the TLS of this network, name its root as upstream.ca_file, or add it to this machine's roots and restart sutler"
@@ -180,6 +175,19 @@ func refuse(w http.ResponseWriter, status int, text string) {
 func Refuse(w http.ResponseWriter, status int, text string) {
 	w.Header()["Cache-Control"] = neverStored
 	refuse(w, status, text)
+}
+
+// RefuseTunnel answers a CONNECT that led nowhere. To a client of a proxy an origin that
+// cannot be reached is 502.
+func RefuseTunnel(w http.ResponseWriter, err error) {
+	status, hint := explain(err)
+	switch {
+	case errors.Is(err, upstream.ErrOffline):
+		status, hint = http.StatusBadGateway, "what goes through tunnels is not stored: build without --offline for it"
+	case errors.Is(err, upstream.ErrUnavailable):
+		status = http.StatusBadGateway
+	}
+	Refuse(w, status, fmt.Sprintf("%v; %s", err, hint))
 }
 
 // send writes a short answer. A client that is gone does not read it, and nothing depends

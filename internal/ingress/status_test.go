@@ -63,7 +63,7 @@ func TestStatus(t *testing.T) {
 		{"anything else", errors.New("disk on fire at /var/lib"), 500, 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Status(tt.err); got != tt.want {
+			if got, _ := explain(tt.err); got != tt.want {
 				t.Errorf("Status = %d, want %d", got, tt.want)
 			}
 			g := newRig(t, map[string]func(ecosystem.Request) (*engine.Answer, error){"/x": fixed(engine.Answer{}, tt.err)}, policy.Rules{})

@@ -66,18 +66,14 @@ func isName(host string) bool {
 	return last[0] < '0' || last[0] > '9'
 }
 
+// errTunnel is the refusal of a tunnel that only programs and builds of this machine get.
+var errTunnel = fmt.Errorf("%w: only builds of this machine get tunnels to addresses and to other ports than 443", policy.ErrRefused)
+
 // anywhere refuses tunnels to other ports than 443, and to hosts without a name. The address
 // guard of package upstream holds in any case.
 func (v Visit) anywhere() error {
-	if v.To.Address && !v.Direct {
-		return &policy.RefusedError{Rule: tunnelRule, Subject: v.To.String(), Reason: "the host of a tunnel must have a name"}
+	if v.Direct || v.To.Port == 443 && !v.To.Address {
+		return nil
 	}
-	if v.To.Port != 443 && !v.Direct {
-		return &policy.RefusedError{Rule: tunnelRule, Subject: v.To.String(), Reason: fmt.Sprintf("no tunnels to port %d", v.To.Port)}
-	}
-	return nil
+	return fmt.Errorf("%s: %w", v.To, errTunnel)
 }
-
-// tunnelRule is what refusals call it that only clients which belong to a build of this
-// machine are tunnelled wherever they want.
-const tunnelRule = "tunnels of strangers"

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,20 +23,27 @@ import (
 const (
 	dialWithin    = 4 * time.Second
 	resolveWithin = 6 * time.Second
+	lostWithin    = time.Second // an answer to one who waits for another
+	askAgain      = 200 * time.Millisecond
 	answerWithin  = 20 * time.Second
+	hostWithin    = 5 * time.Second
 	lookWithin    = 30 * time.Second
 )
 
 // A Spec says what a probe looks at.
 type Spec struct {
 	// ID tells one look from another: builders would not run the same step twice.
-	ID       string    `json:"id,omitempty"`
-	Endpoint string    `json:"endpoint,omitempty"` // host:port of sutler, as it is reached from there; "": it is not looked for
-	Others   []string  `json:"others,omitempty"`   // asked one after the other if nobody answers at Endpoint
-	Names    []string  `json:"names,omitempty"`
-	TLS      string    `json:"tls,omitempty"`   // host to open TLS to through the proxy; "" for none
-	Roots    string    `json:"roots,omitempty"` // PEM: what build steps are told to trust
-	Requests []Request `json:"requests,omitempty"`
+	ID       string   `json:"id,omitempty"`
+	Endpoint string   `json:"endpoint,omitempty"` // host:port of sutler, as it is reached from there; "": it is not looked for
+	Others   []string `json:"others,omitempty"`   // asked one after the other if nobody answers at Endpoint
+	Names    []string `json:"names,omitempty"`
+	// Led is the address that the names have where sutler leads them to itself; "": any will do.
+	Led      string        `json:"led,omitempty"`
+	Await    time.Duration `json:"await,omitempty"` // for the names to lead there
+	Hosts    []string      `json:"hosts,omitempty"` // asked over HTTPS after that, whoever they say they are
+	TLS      string        `json:"tls,omitempty"`   // host to open TLS to through the proxy; "" for none
+	Roots    string        `json:"roots,omitempty"` // PEM: what build steps are told to trust
+	Requests []Request     `json:"requests,omitempty"`
 }
 
 // A Request is the first thing that a client of an ecosystem asks for.
@@ -53,6 +61,7 @@ type Report struct {
 	Connect  Result   `json:"connect"`
 	Ready    Result   `json:"ready"`
 	Names    []Result `json:"names,omitempty"`
+	Hosts    []Result `json:"hosts,omitempty"` // Name is the URL
 	TLS      Result   `json:"tls"`
 	Requests []Result `json:"requests,omitempty"`
 	Resolver []string `json:"resolver,omitempty"` // nameservers of /etc/resolv.conf
@@ -95,11 +104,18 @@ func Look(ctx context.Context, s Spec) Report {
 	if roots, err := os.ReadFile(given); err == nil {
 		s.Roots, r.Files = string(roots), true
 	}
-	r.reach(ctx, &s)
-	var all sync.WaitGroup
+	r.settle(ctx, &s)
+	var all, named sync.WaitGroup
 	r.Names = make([]Result, len(s.Names))
 	for i, name := range s.Names {
-		all.Go(func() { r.Names[i] = resolve(ctx, name) })
+		named.Go(func() { r.Names[i] = lead(ctx, name, s) })
+	}
+	r.Hosts = make([]Result, len(s.Hosts))
+	for i, host := range s.Hosts {
+		all.Go(func() {
+			named.Wait() // it is the way that the names lead to which is of interest
+			r.Hosts[i] = reach(ctx, host)
+		})
 	}
 	if r.Connect.Kind == Fine {
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -116,12 +132,13 @@ func Look(ctx context.Context, s Spec) Report {
 			})
 		}
 	}
+	named.Wait()
 	all.Wait()
 	return r
 }
 
-// reach settles on the first endpoint at which somebody answers.
-func (r *Report) reach(ctx context.Context, s *Spec) {
+// settle settles on the first endpoint at which somebody answers.
+func (r *Report) settle(ctx context.Context, s *Spec) {
 	if s.Endpoint == "" {
 		return
 	}
@@ -148,11 +165,49 @@ func connect(ctx context.Context, address string) Result {
 	return result(address, err)
 }
 
-func resolve(ctx context.Context, name string) Result {
-	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
+// lead asks for a name until it leads where the spec says, or its time has passed.
+func lead(ctx context.Context, name string, s Spec) Result {
+	late := time.After(s.Await)
+	for {
+		r := resolve(ctx, name, s)
+		if r.Kind == Fine {
+			return r
+		}
+		select {
+		case <-late:
+			return r
+		case <-ctx.Done():
+			return r
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+// resolve asks for a name once. While one waits, what is lost is asked for again soon.
+func resolve(ctx context.Context, name string, s Spec) Result {
+	within := resolveWithin
+	if s.Await > 0 {
+		within = lostWithin
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	_, err := net.DefaultResolver.LookupHost(ctx, name)
+	found, err := net.DefaultResolver.LookupHost(ctx, name)
+	if err == nil && s.Led != "" && !slices.Contains(found, s.Led) {
+		err = fmt.Errorf("%s leads to %s", name, strings.Join(found, ", "))
+	}
 	return result(name, err)
+}
+
+// reach asks a host over HTTPS. It need not prove who it is: there are no roots where a
+// probe runs, and nothing is sent that is secret.
+func reach(ctx context.Context, host string) Result {
+	ctx, cancel := context.WithTimeout(ctx, hostWithin)
+	defer cancel()
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return ask(ctx, client, "https://"+host+"/")
 }
 
 // ask sends one request; an answer of whatever status is an answer. It is not HEAD because

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // aSutler answers as one does: ready, a first request that works and one that does not,
@@ -72,6 +73,23 @@ func TestLook(t *testing.T) {
 	}
 	if r := Look(t.Context(), Spec{Names: []string{"localhost"}}); r.Connect.Kind != "" || r.Names[0].Kind != Fine {
 		t.Errorf("without an endpoint: %+v", r)
+	}
+}
+
+// TestLed asks for names until they lead to an address, and hosts whoever they are.
+func TestLed(t *testing.T) {
+	host := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(host.Close)
+	at := host.Listener.Addr().String()
+	s := Spec{Names: []string{"localhost"}, Led: "127.0.0.1", Await: time.Minute, Hosts: []string{at}}
+	r := Look(t.Context(), s)
+	if r.Names[0].Kind != Fine || r.Hosts[0].Status != http.StatusNotFound || r.Hosts[0].Name != "https://"+at+"/" {
+		t.Errorf("%+v", r)
+	}
+	host.Close()
+	s.Led, s.Await = "192.0.2.80", time.Millisecond
+	if r := Look(t.Context(), s); r.Names[0].Kind != Failed || !strings.Contains(r.Names[0].Error, "leads to 127.0.0.1") && !strings.Contains(r.Names[0].Error, "leads to ::1") || r.Hosts[0].Status != 0 {
+		t.Errorf("elsewhere, and down: %+v", r)
 	}
 }
 

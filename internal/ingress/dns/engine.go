@@ -176,9 +176,9 @@ func (c inspected) addresses() []netip.Addr {
 }
 
 // addresses returns the addresses of a container in all its networks.
-func (c listed) addresses() []netip.Addr {
+func (l listed) addresses() []netip.Addr {
 	var places []endpoint
-	for _, n := range c.NetworkSettings.Networks {
+	for _, n := range l.NetworkSettings.Networks {
 		places = append(places, n)
 	}
 	return addresses(places...)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"sutler/internal/ingress"
-	"sutler/internal/upstream"
 )
 
 // connect answers CONNECT: the connection is opened with the local authority, tunnelled, or
@@ -30,11 +29,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	far, err := p.Conduit.Dial(r.Context(), v)
 	if err != nil {
-		status := ingress.Status(err)
-		if errors.Is(err, upstream.ErrUnavailable) {
-			status = http.StatusBadGateway
-		}
-		ingress.Refuse(w, status, err.Error())
+		ingress.RefuseTunnel(w, err)
 		return
 	}
 	near, ok := p.take(w)

@@ -66,14 +66,14 @@ func TestRefusedTunnels(t *testing.T) {
 		says     string
 	}{
 		{"allowed", "far.example:443", nil, 200, "bypass", ""},
-		{"other port", "far.example:22", nil, 403, "refused", "tunnels of strangers"},
+		{"other port", "far.example:22", nil, 403, "refused", "NO_PROXY"},
 		{"other port allowed", "far.example:22", open, 200, "bypass", ""},
-		{"address", "192.0.2.1:443", nil, 403, "refused", "tunnels of strangers"},
+		{"address", "192.0.2.1:443", nil, 403, "refused", "NO_PROXY"},
 		{"address allowed", "192.0.2.1:443", open, 200, "bypass", ""},
-		{"by rule", "far.example:443", strict, 403, "refused", "policy.unknown_hosts"},
-		{"intercepted host, other port", "npm.example:8443", nil, 403, "refused", "tunnels of strangers"},
-		{"by the guard", "inner.example:443", nil, 403, "refused", "not allowed"},
-		{"unreachable", "nowhere.example:443", nil, 502, "error", "no such host"},
+		{"by rule", "far.example:443", strict, 403, "refused", "policy.unknown_hosts); change the rule"},
+		{"intercepted host, other port", "npm.example:8443", nil, 403, "refused", "NO_PROXY"},
+		{"by the guard", "inner.example:443", nil, 403, "refused", "upstream.allow_private_hosts"},
+		{"unreachable", "nowhere.example:443", nil, 502, "error", "no such host; try again"},
 		{"no port", "far.example", nil, 400, "", "host:port"},
 		{"no host", ":443", nil, 400, "", "host"},
 	} {

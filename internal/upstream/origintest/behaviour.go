@@ -335,15 +335,6 @@ func (g *Gate) Arrived(n int, timeout time.Duration) bool {
 // Open lets all requests pass, now and later.
 func (g *Gate) Open() { g.once.Do(func() { close(g.open) }) }
 
-// Before keeps a request waiting before it sees a byte.
-func (g *Gate) Before() Behaviour {
-	return func(a *Answer) {
-		if g.pass(a) {
-			a.Serve()
-		}
-	}
-}
-
 // After sends n bytes and keeps the rest waiting.
 func (g *Gate) After(n int) Behaviour {
 	return func(a *Answer) {
