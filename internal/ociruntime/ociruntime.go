@@ -106,50 +106,55 @@ func begin(c command, steps string) error {
 	if !ok {
 		return nil
 	}
-	if err := s.suits(); err != nil {
-		return err
-	}
 	conn, err := dial(steps)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // nothing is pending on it
 	r := Report{Container: c.id, Builder: st.builder, Args: s.Process.Args, Cgroup: s.Linux.CgroupsPath, Rootfs: s.Root.Path, PID: os.Getpid()}
-	if r.ID, err = patch(path, config, steps, st); err != nil {
+	set, err := read(steps)
+	if err != nil {
+		return err
+	}
+	s.Process.Env = set.forget(s.Process.Env)
+	if err := s.suits(); err != nil {
+		return err
+	}
+	address, err := set.address(st)
+	if err != nil {
+		return err
+	}
+	if r.ID, err = newID(); err != nil {
+		return err
+	}
+	if err := patch(path, config, merge(s.Process.Env, set.environment(r.ID, address)), filepath.Join(steps, FilesName)); err != nil {
 		return err
 	}
 	r.send(conn)
 	return nil
 }
 
-// patch writes the new configuration and returns the id that the step has now.
-func patch(path string, config []byte, steps string, st step) (string, error) {
-	s, err := read(steps)
-	if err != nil {
-		return "", err
-	}
-	address, err := s.address(st)
-	if err != nil {
-		return "", err
-	}
-	files := filepath.Join(steps, FilesName)
+// newID returns an id for a step.
+func newID() (string, error) {
+	var raw [8]byte
+	_, err := rand.Read(raw[:])
+	return hex.EncodeToString(raw[:]), err
+}
+
+// patch writes a configuration with these variables and files.
+func patch(path string, config []byte, env []string, files string) error {
 	if _, err := os.Stat(files); err != nil {
-		return "", err
+		return err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", err
+		return err
 	}
-	var raw [8]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return "", err
-	}
-	id := hex.EncodeToString(raw[:])
-	edited, err := edit(config, s.environment(id, address), files)
+	edited, err := edit(config, env, files)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return id, Replace(path, edited, info.Mode().Perm())
+	return Replace(path, edited, info.Mode().Perm())
 }
 
 // candidates lists where the real runtime may be: on PATH, then where it usually is. One

@@ -107,6 +107,23 @@ func (r *rig) after(args ...string) string {
 
 func (r *rig) run() string { return r.after("--log", "/l", "run", "--bundle", r.bundle, r.id) }
 
+// TestOwnProxy serves a step to which docker's client gave sutler itself as its proxy, as it
+// does if it is attached; that of somebody else stays.
+func TestOwnProxy(t *testing.T) {
+	for given, want := range map[string]bool{
+		`"HTTP_PROXY=http://192.0.2.2:1","http_proxy=http://192.0.2.2:1/","NO_PROXY=theirs"`: true,
+		`"HTTP_PROXY=http://192.0.2.2:12","NO_PROXY=theirs"`:                                  false,
+		`"http_proxy=http://192.0.2.2:1","https_proxy=http://192.0.2.9:1","NO_PROXY=theirs"`:  false,
+	} {
+		r := newRig(t)
+		r.config(strings.Replace(config, `"OWN=1"`, given, 1))
+		got := r.run()
+		if served := strings.Contains(got, `:x@192.0.2.2:1"`); served != want || strings.Contains(got, "NO_PROXY=theirs") == want || want && strings.Contains(got, `=http://192.0.2.2:1`) {
+			t.Errorf("%s: served %t, want %t: %s", given, served, want, got)
+		}
+	}
+}
+
 func TestPatch(t *testing.T) {
 	r := newRig(t)
 	got := r.run()

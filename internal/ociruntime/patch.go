@@ -3,6 +3,7 @@ package ociruntime
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -23,12 +24,8 @@ func (s spec) suits() error {
 		return errLabel
 	}
 	for _, v := range s.Process.Env {
-		name, value, _ := strings.Cut(v, "=")
-		switch strings.ToLower(name) {
-		case "http_proxy", "https_proxy", "all_proxy":
-			if value != "" {
-				return errProxy
-			}
+		if name, value, _ := strings.Cut(v, "="); value != "" && isProxy(name) {
+			return errProxy
 		}
 	}
 	tmpfs := false
@@ -46,26 +43,42 @@ func (s spec) suits() error {
 	return nil
 }
 
-// edit returns a config.json with the variables that it does not have and with files
-// mounted at Dir. Everything else keeps its value, known to this program or not.
+// isProxy reports whether a variable names a proxy.
+func isProxy(name string) bool {
+	return slices.Contains([]string{"http_proxy", "https_proxy", "all_proxy"}, strings.ToLower(name))
+}
+
+// forget takes the daemon's own proxy out of the variables of a step, with the hosts that
+// were to go past it: docker's client gives it to all containers if it is attached, and then
+// it is nobody's wish that would have to be kept.
+func (s Settings) forget(env []string) []string {
+	ours := func(v string) bool {
+		name, value, _ := strings.Cut(v, "=")
+		address, ok := strings.CutPrefix(value, "http://")
+		return ok && isProxy(name) && slices.ContainsFunc(s.Listen, func(l Listener) bool { return l.Address == strings.TrimSuffix(address, "/") })
+	}
+	if !slices.ContainsFunc(env, ours) {
+		return env
+	}
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return ours(v) || strings.EqualFold(name, "no_proxy")
+	})
+}
+
+// edit returns a config.json with these variables and with files mounted at Dir. Everything else keeps its value, known to this program or not.
 func edit(config []byte, env []string, files string) ([]byte, error) {
 	var all, process map[string]json.RawMessage
 	var mounts []json.RawMessage
-	var have []string
 	if err := errors.Join(json.Unmarshal(config, &all), json.Unmarshal(all["process"], &process), json.Unmarshal(all["mounts"], &mounts)); err != nil {
 		return nil, err
-	}
-	if process["env"] != nil {
-		if err := json.Unmarshal(process["env"], &have); err != nil {
-			return nil, err
-		}
 	}
 	mount, err := json.Marshal(map[string]any{"destination": Dir, "type": "bind", "source": files,
 		"options": []string{"rbind", "ro", "nosuid", "nodev", "noexec"}})
 	if err != nil {
 		return nil, err
 	}
-	if process["env"], err = json.Marshal(merge(have, env)); err != nil {
+	if process["env"], err = json.Marshal(env); err != nil {
 		return nil, err
 	}
 	if all["mounts"], err = json.Marshal(append(mounts, mount)); err != nil {

@@ -98,12 +98,11 @@ func DockerClient(s Site) []Change {
 	at := []string{"proxies", "default"}
 	c := keys(path.Join(s.client(), "config.json"), edit.JSON(
 		edit.Key{Path: append(at[:2:2], "httpProxy"), Value: s.URL},
-		edit.Key{Path: append(at[:2:2], "httpsProxy"), Value: s.URL},
 		edit.Key{Path: append(at[:2:2], "noProxy"), Value: noProxy},
 	), "")
 	c.Mode = 0o600
-	c.Notes = []string{"Every docker run gets the proxy too, and has no other way while sutler is down.",
-		"HTTPS to the hosts of \"sutler ca show\" fails in containers whose image does not trust sutler's CA."}
+	c.Notes = []string{"Every docker run gets the proxy too, and has no other way for plain HTTP while sutler is down.",
+		"HTTPS goes past sutler: images do not trust its CA."}
 	return []Change{c}
 }
 
