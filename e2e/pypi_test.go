@@ -165,6 +165,10 @@ func (x *pythonIndex) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.page(w, r, filepath.Base(dir))
 		return
 	}
+	if name == "json" {
+		x.describe(w, r)
+		return
+	}
 	b, ok := x.files[name]
 	if !ok || !strings.HasPrefix(dir, "/files/packages/") && !strings.HasPrefix(dir, "/private/packages/") {
 		http.NotFound(w, r)
