@@ -30,7 +30,7 @@ func packages() []thin {
 	jars := maven.New(maven.Options{}).Profile().Hosts[0]
 	fedora := rpm.New(rpm.Options{}).Profile().Hosts[1]
 	wide := sha512.Sum512([]byte(bytesOf(npm.Name)))
-	wheel := index[1] + "/packages/aa/bb/left_pad-1.2.0-py3-none-any.whl"
+	wheel := index[1] + "/packages/aa/bb/" + strings.Repeat("0123456789", 6) + "/left_pad-1.2.0-py3-none-any.whl"
 	primary := `<metadata packages="1"><package type="rpm"><name>pad</name><arch>noarch</arch><version epoch="0" ver="1.2.0" rel="1"/><checksum type="sha256" pkgid="YES">` +
 		sumOf(rpm.Name) + `</checksum><size package="` + fmt.Sprint(len(bytesOf(rpm.Name))) + `"/><location href="Packages/p/pad-1.2.0-1.noarch.rpm"/></package></metadata>`
 	layer := "/v2/acme/pad/blobs/sha256:" + sumOf(oci.Name)
