@@ -99,7 +99,8 @@ func packages() []thin {
 // TestEveryEcosystem puts every ecosystem to the same proof: what comes with a client's
 // credential is nobody else's, wrong bytes are no answer, a burst is one fetch, who vouches
 // for it is told, documents lead to the native endpoint, and all of it is there with the
-// origin gone.
+// origin gone; by interception and at the native endpoint. Plain HTTP through the proxy is
+// TestUnknownMirrors.
 func TestEveryEcosystem(t *testing.T) {
 	need(t, "curl")
 	origin := newPublicOrigin(t)
@@ -128,6 +129,7 @@ func TestEveryEcosystem(t *testing.T) {
 			c.burst(t, d, origin)
 			c.again(t, d, origin)
 			c.native(t, d)
+			c.atEndpoint(t, d, origin)
 		})
 	}
 	d.stop()
@@ -137,6 +139,9 @@ func TestEveryEcosystem(t *testing.T) {
 		r, s := d.through(d.dir, c.curl()...)
 		if !strings.HasSuffix(r.out, c.files[c.artifact]) || len(s.Lines) != 1 || s.Lines[0].Outcome == "miss" {
 			t.Errorf("%s offline: %q, %+v", c.name, r.out, s.Lines)
+		}
+		if r := d.run(d.dir, nil, "curl", "-sS", "--fail", "-A", c.agent, c.endpoint(d)); r.out != c.files[c.artifact] {
+			t.Errorf("%s offline at the endpoint: exit %d, %q %s", c.name, r.code, r.out, r.err)
 		}
 	}
 }
