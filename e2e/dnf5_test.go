@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,6 +64,14 @@ func TestDNF5(t *testing.T) {
 	_, s := d.through(d.dir, "curl", "-fsS", "-o", "zck", base+"repodata/"+filepath.Base(packed[0]))
 	if len(s.Lines) != 1 || s.Lines[0].Trust != "signed" {
 		t.Errorf("the index in zchunk: %+v", s)
+	}
+	whole, err := os.ReadFile(packed[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, s := d.through(d.dir, "curl", "-fsS", "-r", "0-99,200-299", base+"repodata/"+filepath.Base(packed[0])) // as zchunk asks for chunks
+	if !strings.Contains(parts.out, string(whole[:100])) || !strings.Contains(parts.out, string(whole[200:300])) || len(s.Lines) != 1 || s.Lines[0].Outcome != "hit" {
+		t.Errorf("parts of the index in zchunk: %d bytes, %+v", len(parts.out), s)
 	}
 	want("warm", "1.0").allFromStore(t, 1)
 	r.publish("2.0", "--zck")

@@ -165,6 +165,10 @@ func (x *pythonIndex) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.page(w, r, filepath.Base(dir))
 		return
 	}
+	if name == "json" {
+		x.describe(w, r)
+		return
+	}
 	b, ok := x.files[name]
 	if !ok || !strings.HasPrefix(dir, "/files/packages/") && !strings.HasPrefix(dir, "/private/packages/") {
 		http.NotFound(w, r)
@@ -322,10 +326,20 @@ func TestPip(t *testing.T) {
 	}
 }
 
-// TestPipNewer installs with a release of pip that keeps pages itself, and locks.
+// TestPipNewer installs with releases of pip that keep pages themselves, and locks.
 func TestPipNewer(t *testing.T) {
 	need(t, "python3")
-	pip := newerPip(t)
+	for name, pip := range map[string]func(*testing.T) []string{
+		"next":   newerPip,
+		"newest": func(t *testing.T) []string { return inSid(t, "python3", "-m", "pip") },
+	} {
+		t.Run(name, func(t *testing.T) { installsAndLocks(t, pip(t)) })
+	}
+}
+
+// installsAndLocks fails unless a release of pip refuses a wrong file, installs cold and warm,
+// and writes a lock file that does not know sutler.
+func installsAndLocks(t *testing.T, pip []string) {
 	x := newPythonIndex(t)
 	d := start(t, x.settings(t)...)
 	x.refuses(t, d, pip, "appkit-2.0-py3-none-any.whl.metadata")

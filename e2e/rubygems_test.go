@@ -268,3 +268,61 @@ func TestGemLegacy(t *testing.T) {
 		t.Errorf("gem fetch: %+v", d.last().Lines)
 	}
 }
+
+// TestBundlerNewest installs gems with the newest release of Bundler: one changed on the way,
+// cold, warm, with a new version, at the native endpoint and with the origin gone.
+func TestBundlerNewest(t *testing.T) {
+	need(t, "gem")
+	g := newGemServer(t)
+	places := map[string]string{}
+	for _, h := range rubygems.New(rubygems.Options{}).Profile().Hosts {
+		places["https://"+h+"/"] = "/"
+	}
+	d := start(t, g.settings(places)...)
+	inner := g.publish(t, d, "inner", "1.0.0", "")
+	g.publish(t, d, "outer", "1.0.0", "inner")
+	install := func(mirror string, through ...string) (string, result) {
+		t.Helper()
+		c := g.client(t)
+		env := append(slices.Clone(c.env), "RUBYOPT=-rcgi") // this Bundler on this Ruby fails with any proxy otherwise
+		if mirror != "" {
+			env = append(env, "BUNDLE_MIRROR__ALL="+mirror)
+		}
+		command := append(slices.Clone(through), inSid(t, append(env, "bundle", "install")...)...)
+		r := d.run(c.app(), nil, command[0], command[1:]...)
+		lock, _ := os.ReadFile(c.app() + "/Gemfile.lock") // that it is not there is told by its text
+		return string(lock), r
+	}
+	through := []string{binary, "exec", "--"}
+	g.put("/gems/inner-1.0.0.gem", spoil(inner))
+	if lock, r := install("", through...); r.code == 0 || lock != "" || d.last().Failed == 0 {
+		t.Errorf("Bundler took a gem that was changed: exit %d\n%s%s\n%+v", r.code, r.out, r.err, d.last())
+	}
+	g.put("/gems/inner-1.0.0.gem", inner)
+	want := func(what, version, mirror string, through ...string) {
+		t.Helper()
+		if lock, r := install(mirror, through...); r.code != 0 || !strings.Contains(lock, "inner ("+version+")") || strings.Contains(lock, d.addr) {
+			t.Errorf("%s: exit %d, want inner %s\n%s%s%s", what, r.code, version, r.out, r.err, lock)
+		}
+	}
+	want("cold", "1.0.0", "", through...)
+	if s := d.last(); s.Verified < 2 || s.Unvouched > 0 || s.Failed > 0 || s.Tunnelled > 0 {
+		t.Errorf("cold: %+v", s)
+	}
+	g.since()
+	want("warm", "1.0.0", "", through...)
+	d.last().allFromStore(t, 1)
+	want("at the endpoint", "1.0.0", "http://"+d.addr+"/gems")
+	if asked := g.since(); slices.ContainsFunc(asked, func(path string) bool { return strings.HasPrefix(path, "/gems/") }) { // its lists are those of the other host
+		t.Errorf("warm, the origin was asked for %v", asked)
+	}
+	g.publish(t, d, "inner", "1.1.0", "")
+	d.sutler("purge", "/versions")
+	d.sutler("purge", "/info/inner")
+	want("changed", "1.1.0", "", through...)
+	d.stop()
+	d.set("UPSTREAM_OFFLINE=true")
+	d.serve()
+	want("offline", "1.1.0", "", through...)
+	d.last().allFromStore(t, 1)
+}

@@ -7,7 +7,7 @@ import (
 )
 
 // sidPackages are the clients that only the newest Debian release has.
-const sidPackages = "ca-certificates,dnf5,python3-huggingface-hub"
+const sidPackages = "ca-certificates,dnf5,python3-huggingface-hub,python3-poetry,bundler,python3-pip"
 
 // inSid returns a command that runs another in a tree of Debian's newest release, with this
 // machine's network and its temporary files, in the same folder. SUTLER_E2E_SID=no skips the

@@ -4,6 +4,8 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,8 +22,7 @@ import (
 // privateHost is a host that no profile names.
 const privateHost = "files.example"
 
-// packages is one package of each ecosystem whose documents need no signature; those that
-// do (apt, apk, gomod, openpgp) are put to the same proof in tests of their own.
+// packages is one package of each ecosystem whose documents need no signature.
 func packages() []thin {
 	node := npm.New(npm.Options{}).Profile().Hosts[0]
 	index := pypi.New(pypi.Options{}).Profile().Hosts
@@ -30,7 +31,7 @@ func packages() []thin {
 	jars := maven.New(maven.Options{}).Profile().Hosts[0]
 	fedora := rpm.New(rpm.Options{}).Profile().Hosts[1]
 	wide := sha512.Sum512([]byte(bytesOf(npm.Name)))
-	wheel := index[1] + "/packages/aa/bb/left_pad-1.2.0-py3-none-any.whl"
+	wheel := index[1] + "/packages/aa/bb/" + strings.Repeat("0123456789", 6) + "/left_pad-1.2.0-py3-none-any.whl"
 	primary := `<metadata packages="1"><package type="rpm"><name>pad</name><arch>noarch</arch><version epoch="0" ver="1.2.0" rel="1"/><checksum type="sha256" pkgid="YES">` +
 		sumOf(rpm.Name) + `</checksum><size package="` + fmt.Sprint(len(bytesOf(rpm.Name))) + `"/><location href="Packages/p/pad-1.2.0-1.noarch.rpm"/></package></metadata>`
 	layer := "/v2/acme/pad/blobs/sha256:" + sumOf(oci.Name)
@@ -82,7 +83,7 @@ func packages() []thin {
 			},
 		},
 		{
-			name: oci.Name, agent: "containerd/1.6.20", artifact: privateHost + layer, anonymous: true,
+			name: oci.Name, agent: "containerd/1.6.20", artifact: privateHost + layer, anonymous: true, named: true,
 			files: map[string]string{privateHost + layer: bytesOf(oci.Name)},
 		},
 		{
@@ -98,12 +99,15 @@ func packages() []thin {
 // TestEveryEcosystem puts every ecosystem to the same proof: what comes with a client's
 // credential is nobody else's, wrong bytes are no answer, a burst is one fetch, who vouches
 // for it is told, documents lead to the native endpoint, and all of it is there with the
-// origin gone.
+// origin gone; by interception and at the native endpoint. Plain HTTP through the proxy is
+// TestUnknownMirrors.
 func TestEveryEcosystem(t *testing.T) {
 	need(t, "curl")
 	origin := newPublicOrigin(t)
 	var hosts []string
-	for _, c := range packages() {
+	made, keys := signed(t)
+	all := append(packages(), made...)
+	for _, c := range all {
 		for name, body := range c.files {
 			origin.put(name, []byte(body))
 		}
@@ -112,23 +116,32 @@ func TestEveryEcosystem(t *testing.T) {
 		}
 		hosts = append(hosts, c.hosts()...)
 	}
-	d := start(t, append(origin.settings(t, hosts...), "HOSTS=hex="+hexHost+",generic="+privateHost+",oci="+privateHost)...)
-	for _, c := range packages() {
+	slices.Sort(hosts)
+	settings := append(origin.settings(t, slices.Compact(hosts)...), "HOSTS=gomod="+goHost+",hex="+hexHost+",generic="+privateHost+",oci="+privateHost)
+	d := start(t, append(settings, keys...)...)
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
+			for _, name := range c.first {
+				d.through(d.dir, "curl", "-sS", "--fail", "-o", os.DevNull, "-A", c.agent, "https://"+name)
+			}
 			c.withCredential(t, d, origin)
 			c.spoiled(t, d, origin)
 			c.burst(t, d, origin)
 			c.again(t, d, origin)
 			c.native(t, d)
+			c.atEndpoint(t, d, origin)
 		})
 	}
 	d.stop()
 	d.set("UPSTREAM_OFFLINE=true")
 	d.serve()
-	for _, c := range packages() {
+	for _, c := range all {
 		r, s := d.through(d.dir, c.curl()...)
 		if !strings.HasSuffix(r.out, c.files[c.artifact]) || len(s.Lines) != 1 || s.Lines[0].Outcome == "miss" {
 			t.Errorf("%s offline: %q, %+v", c.name, r.out, s.Lines)
+		}
+		if r := d.run(d.dir, nil, "curl", "-sS", "--fail", "-A", c.agent, c.endpoint(d)); r.out != c.files[c.artifact] {
+			t.Errorf("%s offline at the endpoint: exit %d, %q %s", c.name, r.code, r.out, r.err)
 		}
 	}
 }
@@ -163,7 +176,7 @@ func (c thin) withCredential(t *testing.T, d *daemon, origin *publicOrigin) {
 
 // spoiled asks for wrong bytes, where somebody states the right ones.
 func (c thin) spoiled(t *testing.T, d *daemon, origin *publicOrigin) {
-	if c.voucher == "" && !c.anonymous {
+	if c.voucher == "" && !c.named {
 		return
 	}
 	origin.tamper(c.artifact, true)
@@ -203,7 +216,7 @@ func (c thin) again(t *testing.T, d *daemon, origin *publicOrigin) {
 		t.Fatalf("%q, %+v", r.out, s.Lines)
 	}
 	switch l := s.Lines[0]; {
-	case c.voucher == "" && !c.anonymous && s.Verified != 0, c.voucher != "" && (s.Verified != 1 || !strings.HasSuffix(l.Voucher, "https://"+c.voucher)):
+	case c.voucher == "" && !c.named && s.Verified != 0, c.voucher != "" && (s.Verified != 1 || !strings.HasSuffix(l.Voucher, "https://"+c.voucher)):
 		t.Errorf("vouched for by %q (%s), want %q", l.Voucher, l.Trust, c.voucher)
 	}
 	if c.field != "" && !strings.Contains(strings.ToLower(r.out), strings.ToLower(c.field)) {

@@ -36,7 +36,9 @@ type thin struct {
 	document string            // path at the native endpoint
 	link     string            // path at the native endpoint that the document must lead to
 
-	anonymous bool // a credential of the client goes nowhere
+	anonymous bool     // a credential of the client goes nowhere
+	named     bool     // its name states its digest, or another proof of it
+	first     []string // what clients have asked for before; some of files
 }
 
 // hosts returns the hosts of a thin's files.

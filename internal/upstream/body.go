@@ -164,10 +164,12 @@ func (b *body) Close() error {
 	return nil
 }
 
-// resumer returns the function that asks for the rest of a body whose first answer had
-// that header, or nil if there is no way to be sure of getting the rest of the same. The
+// resumer returns the function that asks for the rest of a body whose first answer that
+// was, or nil if there is no way to be sure of getting the rest of the same. The
 // whole way is gone again: a redirect may have led to a URL that expires.
-func (c *Client) resumer(ctx context.Context, a ask, first http.Header) func(int64) (io.ReadCloser, int64, error) {
+func (c *Client) resumer(ctx context.Context, a ask, whole *http.Response) func(int64) (io.ReadCloser, int64, error) {
+	first := whole.Header
+	packed, _ := a.packed(whole) // an error was reported with the answer
 	validator := ifRange(first)
 	if validator == "" || strings.EqualFold(first.Get("Accept-Ranges"), "none") {
 		return nil
@@ -185,7 +187,10 @@ func (c *Client) resumer(ctx context.Context, a ask, first http.Header) func(int
 		}
 		total, err := checkPart(got, offset, first)
 		if err == nil {
-			err = checkEncoding(a.url, got)
+			var same bool
+			if same, err = a.packed(got); err == nil && same != packed {
+				err = errChanged
+			}
 		}
 		if err != nil {
 			_ = got.Body.Close() // not what was asked for

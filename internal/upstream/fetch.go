@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"sutler/internal/ecosystem"
@@ -30,6 +29,8 @@ type ask struct {
 	header http.Header // without Authorization
 	cred   *Credential // nil: anonymous
 	token  Secret      // of a registry, sent instead of cred; "" if it wants none
+
+	decodes bool // a body that comes compressed is unpacked
 }
 
 // Fetch implements Fetcher. Mirrors are asked before the origin; an answer of the first
@@ -94,9 +95,12 @@ func (c *Client) fetch(ctx context.Context, res ecosystem.Resource, place string
 		out.Validator = freshness.Validator{ETag: out.Stated}
 	}
 	out.Body = &body{
-		from: got.Body, size: out.Size, subject: Redact(a.url.String()),
-		resume: c.resumer(ctx, a, got.Header),
+		from: got.Body, size: got.ContentLength, subject: Redact(a.url.String()),
+		resume: c.resumer(ctx, a, got),
 		end:    func(n int64) { cancel(); seen.end(n) },
+	}
+	if packed, _ := a.packed(got); packed { // response has refused what is wrong with it
+		out.Body, out.Size = &decoded{from: out.Body, subject: Redact(a.url.String()), left: maxDecoded}, -1
 	}
 	return out, nil
 }
@@ -133,7 +137,7 @@ func (c *Client) newAsk(res ecosystem.Resource, place string, v freshness.Valida
 	}
 	// Credentials come from the configuration, never from a URL that somebody wrote.
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
-	a := ask{method: http.MethodGet, url: u, keep: res.Keep, header: http.Header{
+	a := ask{method: http.MethodGet, url: u, keep: res.Keep, decodes: res.Kind == ecosystem.Document, header: http.Header{
 		"Accept":          {cmp.Or(res.Accept, "*/*")},
 		"Accept-Encoding": {"identity"},
 		"User-Agent":      {c.agent()},
@@ -299,45 +303,10 @@ func (c *Client) response(a ask, got *http.Response, v freshness.Validator) (*Re
 	case got.StatusCode == http.StatusPartialContent, got.Header.Get("Content-Range") != "":
 		return nil, fmt.Errorf("%w: %s: a part, though all was asked for", ErrInvalid, subject)
 	}
-	if err := checkEncoding(a.url, got); err != nil {
+	if _, err := a.packed(got); err != nil {
 		return nil, err
 	}
 	return out, nil
-}
-
-// encodings maps content codings to the endings of names that some servers wrongly state
-// them for: the file is compressed, not its transfer, and clients want it as it is.
-func encodings(coding string) []string {
-	switch coding {
-	case "gzip", "x-gzip":
-		return []string{".gz", ".tgz"}
-	case "bzip2", "x-bzip2":
-		return []string{".bz2", ".tbz2"}
-	case "xz", "x-xz":
-		return []string{".xz", ".txz"}
-	case "compress", "x-compress":
-		return []string{".z"}
-	case "zstd":
-		return []string{".zst"}
-	}
-	return nil
-}
-
-// checkEncoding refuses a body that is encoded although identity was asked for. Bytes are
-// never decoded here: digests are over the bytes as the origin keeps them.
-func checkEncoding(asked *url.URL, got *http.Response) error {
-	coding := strings.ToLower(strings.TrimSpace(strings.Join(got.Header.Values("Content-Encoding"), ",")))
-	if coding == "" || coding == "identity" {
-		return nil
-	}
-	for _, u := range []*url.URL{asked, got.Request.URL} {
-		for _, end := range encodings(coding) {
-			if strings.HasSuffix(strings.ToLower(u.Path), end) {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("%w: %s: content encoding %q, though identity was asked for", ErrInvalid, Redact(asked.String()), coding)
 }
 
 // unavailable wraps what went wrong on the way as ErrUnavailable, unless it already is one

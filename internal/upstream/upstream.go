@@ -31,7 +31,8 @@ var (
 	// link-local, private space or sutler itself and is not configured. Final.
 	ErrBlocked = errors.New("address not allowed")
 	// ErrInvalid means that the origin's answer breaks the protocol: an unasked content
-	// encoding, a 304 to an unconditional request, an endless redirect. Final.
+	// encoding (but gzip of documents, which is unpacked), a 304 to an unconditional request,
+	// an endless redirect. Final.
 	ErrInvalid = errors.New("invalid answer from the origin")
 )
 

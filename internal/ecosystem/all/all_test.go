@@ -52,6 +52,20 @@ func TestOrder(t *testing.T) {
 		{"https://other.example/api/packages/left_pad", ""},
 		{"https://other.example/packages/pad", ""},
 		{"https://other.example/acme/pad/resolve/main/model.onnx", ""},
+		{"https://other.example/v2/acme/pad/manifests/1.2", "oci"},
+		{"http://other.example/debian/dists/stable/InRelease", "apt"},
+		{"http://other.example/debian/pool/main/p/pad/pad_1.2_all.deb", "apt"},
+		{"https://other.example/alpine/edge/main/x86_64/APKINDEX.tar.gz", "apk"},
+		{"https://other.example/npm/left-pad/-/left-pad-1.3.0.tgz", "npm"},
+		{"https://other.example/npm/left-pad", ""}, // a name alone can be anything
+		{"https://other.example/pypi/simple/six/", "pypi"},
+		{"https://other.example/crates/left-pad/left-pad-1.2.0.crate", "cargo"},
+		{"https://other.example/go/acme.example/pad/@v/v1.2.0.zip", "gomod"},
+		{"https://other.example/fedora/repodata/repomd.xml", "rpm"},
+		{"https://other.example/fedora/Packages/p/pad-1.2-1.noarch.rpm", "rpm"},
+		{"https://other.example/maven2/org/acme/pad/1.2/pad-1.2.jar", "maven"},
+		{"https://other.example/maven2/org/acme/pad/maven-metadata.xml", "maven"},
+		{"https://other.example/gems/pad-1.2.0.gem", ""},
 	} {
 		for _, base := range []string{"", "http://cache.example"} {
 			if got := classify(t, list, tt.url, base); got != tt.want {

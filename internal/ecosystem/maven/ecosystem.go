@@ -120,7 +120,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		Files:    []ecosystem.File{{Name: "maven-settings.xml", Content: settingsFile}},
 		First:    "/maven/junit/junit/maven-metadata.xml",
 		Verified: "artifacts by the SHA-256 or SHA-512 beside them or in a Gradle module file; a SHA-1 must match but verifies nothing; lists of versions by TLS",
-		Clients:  []string{"Maven 3.8"},
+		Clients:  []string{"Maven 3.8", "Gradle 4.4"},
 		Unsupported: []string{
 			"deploying is passed through, never stored",
 			"signatures (.asc) are stored, but not verified",

@@ -9,12 +9,12 @@ import (
 	"sutler/internal/urlpath"
 )
 
-// container is the flat container of the public feed, and leaves its registrations that
-// are not compressed.
-const (
-	container = "v3-flatcontainer"
-	leaves    = "registration5-semver1"
-)
+// container is the flat container of the public feed.
+const container = "v3-flatcontainer"
+
+// hives are the folders of registrations of the public feed. The second and the third come
+// compressed; the third alone has versions of SemVer 2.
+var hives = []string{"registration5-semver1", "registration5-gz-semver1", "registration5-gz-semver2"}
 
 // Classify reports which resource a request asks for. Packages, the flat containers of the
 // commonest servers, /v3/index.json and the parts of a feed that lead to digests are
@@ -39,8 +39,11 @@ func (e *Ecosystem) Classify(r ecosystem.Request) (ecosystem.Resource, error) {
 	case index && n >= 3 && isContainer(t.Path[n-3], t.Known):
 		doc.Package = t.Path[n-2]
 		return doc, nil
-	case n >= 3 && t.Path[n-3] == leaves && strings.HasSuffix(t.Path[n-1], ".json"):
+	case n >= 3 && slices.Contains(hives, t.Path[n-3]) && strings.HasSuffix(t.Path[n-1], ".json"):
 		return leaf(t.Up(2), t.Path[n-2], strings.TrimSuffix(t.Path[n-1], ".json")), nil
+	case n >= 5 && slices.Contains(hives, t.Path[n-5]) && t.Path[n-3] == "page" && strings.HasSuffix(t.Path[n-1], ".json"):
+		doc.Package = t.Path[n-4]
+		return doc, nil
 	case t.Known && index && slices.Contains(t.Path, "repository-signatures"):
 		return doc, nil
 	case n >= 4 && t.Path[n-4] == "catalog0" && t.Path[n-3] == "data" && strings.HasSuffix(t.Path[n-1], ".json"):
@@ -74,7 +77,7 @@ func pkg(t site.Target) (ecosystem.Resource, bool) {
 	switch file {
 	case id + "." + version + ".nupkg":
 		if n >= 4 && t.Path[n-4] == container {
-			res.VouchedBy = []ecosystem.Resource{leaf(t.Up(4, "v3", leaves), id, version)}
+			res.VouchedBy = []ecosystem.Resource{leaf(t.Up(4, "v3", hives[0]), id, version), leaf(t.Up(4, "v3", hives[2]), id, version)}
 		}
 		return res, true
 	case id + ".nuspec":

@@ -7,14 +7,14 @@
 //
 // Of the parts only the catalog states digests. For the public feed trust runs
 // TLS → registration leaf → catalog leaf → packageHash (SHA-512) → package: the leaf of the
-// version is found from the package's URL, and names the catalog's.
+// version is found from the package's URL, and names the catalog's. Versions of SemVer 2 have
+// a leaf only among the registrations that come compressed to clients that did not ask for
+// it; those are unpacked on the way, and clients get them as they are meant.
 //
-// Not verified: the signatures inside packages, which clients check, packages of other
-// feeds, whose layout is not known, and packages whose version only the compressed
-// registrations list (SemVer 2).
+// Not verified: the signatures inside packages, which clients check, and packages of other
+// feeds, whose layout is not known.
 //
-// Not cached: searches, compressed registrations (they come encoded to clients that did not
-// ask for it), vulnerabilities, and feeds of version 2.
+// Not cached: searches, vulnerabilities, and feeds of version 2.
 //
 // Specification: https://learn.microsoft.com/en-us/nuget/api/overview
 package nuget

@@ -42,7 +42,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		First:    "/nuget/v3/index.json",
 		Verified: "packages of the public feed by the SHA-512 in its catalog, which TLS vouches for; others by nothing, and pinned to the first download",
 		Unsupported: []string{
-			"searches, compressed registrations, vulnerabilities and feeds of version 2 are passed through",
+			"searches, vulnerabilities and feeds of version 2 are passed through",
 			"signatures inside packages are left to clients",
 		},
 	}

@@ -39,7 +39,7 @@ func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, src ecosyst
 	if err := jsondoc.Decode(doc, &l); err != nil {
 		return ecosystem.Evidence{}, err
 	}
-	base, ok := strings.CutSuffix(res.URL, urlpath.Join("/v3/"+leaves, res.Package, res.Version+".json"))
+	base, ok := above(res)
 	if !ok || len(l.Entry) == 0 {
 		return evidence, nil
 	}
@@ -62,6 +62,16 @@ func (e *Ecosystem) Inspect(ctx context.Context, doc ecosystem.Body, src ecosyst
 		c.Published = at
 	}
 	return evidence, emit(c)
+}
+
+// above returns the URL of the folder in which a leaf's hive and the flat container lie.
+func above(leaf ecosystem.Resource) (string, bool) {
+	for _, hive := range hives {
+		if base, ok := strings.CutSuffix(leaf.URL, urlpath.Join("/v3/"+hive, leaf.Package, leaf.Version+".json")); ok {
+			return base, true
+		}
+	}
+	return "", false
 }
 
 // entry returns the catalog's entry for a leaf: what the leaf holds, or what lies at the

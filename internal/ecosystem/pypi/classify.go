@@ -107,7 +107,7 @@ func projectPage(index, project string) ecosystem.Resource {
 func isPage(res ecosystem.Resource) bool { return strings.HasSuffix(res.URL, "/") }
 
 // description returns the resource for /pypi/{project}/json and /pypi/{project}/{version}/json,
-// which tools read that look at projects rather than install them.
+// where poetry reads what a version depends on, and others read about projects.
 func description(origin string, above []string) (ecosystem.Resource, bool) {
 	if n := len(above); n != 2 && n != 3 || above[0] != "pypi" || !validProject(above[1]) {
 		return ecosystem.Resource{}, false

@@ -75,7 +75,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		// No Env: the variables for CA bundles that pip, poetry and uv read are those of many clients.
 		First:    "/pypi/simple/six/",
 		Verified: "wheels, source archives and metadata files by the digests that the project page states; pages by TLS",
-		Clients:  []string{"pip 23.0, 25.1"},
+		Clients:  []string{"pip 23.0, 25.1, 26.2", "poetry 2.3"},
 		Unsupported: []string{
 			"uploads, searches and the list of all projects are passed through, never stored",
 			"attestations and OpenPGP signatures are not verified",

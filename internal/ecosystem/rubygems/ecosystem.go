@@ -63,7 +63,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 		},
 		First:    "/gems/info/rake",
 		Verified: "gems by the SHA-256 in the info file of their server, whatever index the client read; info files by TLS",
-		Clients:  []string{"Bundler 2.3", "gem 3.3"},
+		Clients:  []string{"Bundler 2.3, 4.0", "gem 3.3"},
 		Unsupported: []string{
 			"the index without checksums (specs.4.8.gz, dependency API), which gem fetch, gem search and gem update read, is refused unless rubygems.legacy is set",
 			"publishing, yanking, searching the site and logging in are passed through, never stored",

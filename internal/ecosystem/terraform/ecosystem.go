@@ -44,6 +44,7 @@ func (e *Ecosystem) Profile() ecosystem.Profile {
 	return ecosystem.Profile{
 		Name:     Name,
 		Title:    "Terraform, OpenTofu (providers)",
+		Clients:  []string{"Terraform 1.11 (where it is installed)"},
 		Hosts:    append(e.sites.Hosts(), releaseHost, codeHost),
 		Verified: "provider archives by the digest that the registry states, or the list beside them; both by TLS",
 		Unsupported: []string{
