@@ -202,17 +202,17 @@ func (p *peers) cgroups() iter.Seq2[int, []byte] {
 	}
 }
 
-// alive returns which steps, given with their containers, have a process. It takes those
-// from the map.
+// alive returns which steps, given with their containers, have a process: one of the
+// container, or the runtime that is making it, whose command names it.
 func (p *peers) alive(steps map[string]string) (ids []string) {
 	if len(steps) == 0 {
 		return nil
 	}
-	for _, cgroup := range p.cgroups() {
+	for pid, cgroup := range p.cgroups() {
+		command, _ := os.ReadFile(p.path(pid, "cmdline")) // it may just have ended
 		for step, container := range steps {
-			if names(cgroup, container) {
+			if !slices.Contains(ids, step) && (names(cgroup, container) || names(command, container)) {
 				ids = append(ids, step)
-				delete(steps, step)
 			}
 		}
 	}

@@ -105,8 +105,12 @@ func TestPeers(t *testing.T) {
 	is("172.17.0.4", "s3")
 	is("172.17.0.5", "")
 	is("192.0.2.1", "")
-	if got := p.alive(map[string]string{"s1": "c1c1", "s4": "c4c4", "s9": "c9c9"}); len(got) != 2 || slices.Contains(got, "s9") {
-		t.Errorf("alive: %v, want s1 and s4", got)
+	proc.process("41", "0::/", "1", "192.0.2.1")
+	if err := os.WriteFile(proc.dir+"/41/cmdline", []byte("runc\x00run\x00c8c8\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.alive(map[string]string{"s1": "c1c1", "s4": "c4c4", "s8": "c8c8", "s9": "c9c9"}); len(got) != 3 || slices.Contains(got, "s9") {
+		t.Errorf("alive: %v, want s1, s4 and s8", got)
 	}
 
 	// The address goes to another container: it does not belong to the step any more.

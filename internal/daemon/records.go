@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +19,11 @@ const (
 	maxCommand = 300 // bytes of a step's command that a receipt shows
 	// settle is how long after its end the last lines of a step may come in.
 	settle = 2 * time.Second
-	// forget is when a step that asks for nothing, and of which no process is seen, counts as
-	// ended: not all engines say so.
+	// quiet is when the processes of a step that asks for nothing are looked for: not all
+	// engines say that it has ended.
+	quiet = 10 * time.Second
+	// forget is when a step that asks for nothing counts as ended if no process of it was
+	// ever seen: sutler may be in a container.
 	forget = 10 * time.Minute
 )
 
@@ -39,6 +43,7 @@ type record struct {
 	asked     bool      // first was told
 	begun     bool      // the store of receipts knows it
 	last      time.Time // sign of life
+	visible   bool      // its processes can be seen
 	ended     time.Time // zero while it runs
 }
 
@@ -87,12 +92,20 @@ func (r *records) silentSince(then time.Time) map[string]string {
 	return out
 }
 
-// alive notes that a step runs.
-func (r *records) alive(id string, now time.Time) {
+// looked notes which of some steps have processes; of those that had some, and have none, it
+// notes the end.
+func (r *records) looked(steps map[string]string, alive []string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.steps[id]; s != nil {
-		s.last = now
+	for id := range steps {
+		s := r.steps[id]
+		switch {
+		case s == nil:
+		case slices.Contains(alive, id):
+			s.last, s.visible = now, true
+		case s.visible && s.ended.IsZero():
+			s.ended = now
+		}
 	}
 }
 

@@ -133,13 +133,15 @@ func (s *steps) run(ctx context.Context) {
 	for {
 		select {
 		case r := <-reports:
-			s.records.report(r, time.Now())
+			now := time.Now()
+			s.records.report(r, now)
+			if r.ID != "" && r.Container != "" {
+				s.look(map[string]string{r.ID: r.Container}, now)
+			}
 		case id := <-s.records.first:
 			s.d.trouble.add(s.records.begin(context.WithoutCancel(ctx), s.d.receipts, id))
 		case now := <-tick.C:
-			for _, id := range s.d.peers.alive(s.records.silentSince(now.Add(-forget))) {
-				s.records.alive(id, now) // it may compile for an hour, and then ask again
-			}
+			s.look(s.records.silentSince(now.Add(-quiet)), now)
 			s.d.trouble.add(s.records.end(ctx, s.d.receipts, now))
 			s.d.trouble.add(s.refresh(ctx))
 			s.d.trouble.once(ociruntime.Live(s.dir))
@@ -150,6 +152,11 @@ func (s *steps) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// look notes which of some steps run.
+func (s *steps) look(steps map[string]string, now time.Time) {
+	s.records.looked(steps, s.d.peers.alive(steps), now)
 }
 
 // read passes reports on until the socket is closed.
@@ -207,11 +214,16 @@ func (s *steps) refresh(ctx context.Context) error {
 	return now.Write(s.dir)
 }
 
-// environment returns the variables of steps. They reach this machine's own addresses
-// directly: what they may reach there, its packet filter says.
+// metadata are the addresses of the services that tell machines of clouds what they are.
+// They answer each machine of its own, and sutler asks them for nobody.
+const metadata = "169.254.169.254,fd00:ec2::254"
+
+// environment returns the variables of steps. They reach this machine's own addresses, and
+// metadata, directly: what they may reach there, its packet filter says.
 func (s *steps) environment() []ociruntime.Variable {
 	v := s.values
 	if v.NoProxy = s.d.noProxy(); v.NoProxy != "" {
+		v.NoProxy += "," + metadata
 		all, err := net.InterfaceAddrs()
 		s.d.trouble.add(err)
 		for _, a := range all {

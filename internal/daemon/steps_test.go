@@ -67,9 +67,19 @@ func TestRecords(t *testing.T) {
 		t.Errorf("ended: %v, want aa11", got)
 	}
 	later := time.Now().Add(forget)
-	r.alive("cc33", later)
+	cc := map[string]string{"cc33": "c3"}
+	r.looked(cc, []string{"cc33"}, later)
 	if got := ended(later); len(got) != 1 || len(r.steps) != 1 {
 		t.Errorf("ended: %v, %d remembered, although one runs", got, len(r.steps))
+	}
+	r.looked(cc, nil, later)
+	if got := ended(later.Add(settle)); len(got) != 2 || len(r.steps) != 0 {
+		t.Errorf("ended: %v, %d remembered, although its processes are gone", got, len(r.steps))
+	}
+	r.report(ociruntime.Report{ID: "ee55", Container: "c5"}, later)
+	r.looked(map[string]string{"ee55": "c5"}, nil, later.Add(quiet))
+	if ended(later.Add(quiet + settle)); len(r.steps) != 1 {
+		t.Error("a step whose processes cannot be seen counts as ended")
 	}
 	if got := ended(later.Add(forget)); len(got) != 2 || len(r.steps) != 0 {
 		t.Errorf("ended: %v, %d remembered", got, len(r.steps))
