@@ -36,6 +36,7 @@ func (a *app) serve() *cobra.Command {
 		for _, text := range l.Ignored {
 			logger.Warn("ignored", "variable", text)
 		}
+		go keepLogSmall(c.Context(), l.Store.State, a.Stderr, logger)
 		return located(l, a.serveLogged(c.Context(), Service{Config: l.Config, Log: logger, DropIns: a.dropIns(), Reload: func() (config.Config, error) {
 			again, err := a.load(flags.settings())
 			if err != nil {

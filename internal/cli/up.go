@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,10 +24,6 @@ const (
 	startWithin = 30 * time.Second
 	// pollEvery is how often `up` and `down` look whether the daemon is there.
 	pollEvery = 30 * time.Millisecond
-	// maxLog is the size, in bytes, from which the log of the last runs is set aside.
-	maxLog = 10 << 20
-	// logTail is how much of the log is shown when the daemon does not start, bytes.
-	logTail = 4 << 10
 )
 
 // up returns the command that starts the daemon in the background.
@@ -215,43 +210,6 @@ func await(ctx context.Context, client *control.Client, ended <-chan error) (con
 
 // errEnded says that a daemon ended before it was ready.
 var errEnded = errors.New("it ended before it was ready")
-
-// openLog opens the log of daemons in the background, setting a large one aside.
-func openLog(state string) (string, *os.File, error) {
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		return "", nil, err
-	}
-	path := filepath.Join(state, logName)
-	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
-		if err := os.Rename(path, path+".1"); err != nil {
-			return "", nil, err
-		}
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	return path, f, err
-}
-
-// logName is the log's file name in the folder of the state.
-const logName = "sutler.log"
-
-// tail returns the last lines of what was written to a file after its first bytes, for an
-// error message.
-func tail(path string, after int64) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return err.Error()
-	}
-	defer func() { _ = f.Close() }() // only read from
-	if _, err := f.Seek(max(after, size(f)-logTail), io.SeekStart); err != nil {
-		return err.Error()
-	}
-	b, err := io.ReadAll(io.LimitReader(f, logTail))
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return strings.Join(lines[max(0, len(lines)-5):], "\n")
-}
 
 // someFiles names the first files: containerd has one for each registry. --json has all.
 func someFiles(all []string) string {
