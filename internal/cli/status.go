@@ -104,6 +104,9 @@ func writeStatus(w io.Writer, s control.Status, attached []attach.Listing) error
 		for _, l := range attached {
 			row("attached", l.Tool+" since "+l.Since.Local().Format(time.DateTime)+attachedNote(l))
 		}
+		if s.Counters.LastError != "" {
+			row("last error", s.Counters.LastError)
+		}
 		if len(s.Trouble) == 0 {
 			row("trouble", "none")
 		}

@@ -47,6 +47,8 @@ type Counters struct {
 	Answers   map[string]int64 `json:"answers"`   // by outcome
 	Bytes     int64            `json:"bytes"`     // sent to clients
 	FromStore int64            `json:"fromStore"` // of these, from the store
+	// LastError is when, for which URL and why there was last an answer "error" or "bad"; "" if never.
+	LastError string `json:"lastError,omitempty"`
 }
 
 // CA describes the local certificate authority.

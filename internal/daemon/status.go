@@ -68,6 +68,7 @@ type tally struct {
 	answers   [len(outcomes)]atomic.Int64
 	bytes     atomic.Int64
 	fromStore atomic.Int64
+	failed    atomic.Pointer[receipt.Line] // the last one with outcome Error or Bad; nil if none
 }
 
 // sink passes receipt lines on to the store of receipts, and counts them.
@@ -94,6 +95,10 @@ func (s sink) Append(l receipt.Line) {
 			s.tally.fromStore.Add(l.Bytes)
 		}
 	}
+	if l.Outcome == string(engine.Error) || l.Outcome == string(engine.Bad) {
+		failed := l // only this one has to stay
+		s.tally.failed.Store(&failed)
+	}
 	s.seen(l.Build)
 	s.next.Append(l)
 }
@@ -105,6 +110,9 @@ func (t *tally) counters() control.Counters {
 		if n := t.answers[i].Load(); n > 0 {
 			c.Answers[string(o)] = n
 		}
+	}
+	if l := t.failed.Load(); l != nil {
+		c.LastError = fmt.Sprintf("%s %s: %s", l.At.Local().Format(time.DateTime), l.URL, l.Error)
 	}
 	return c
 }

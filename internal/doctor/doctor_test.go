@@ -127,9 +127,9 @@ var faults = []struct {
 	}, Warning, "another program", "attach dns"},
 	{"port53", "no proc", func(w *world) { delete(w.files, "proc/net/udp") }, Skipped, "/proc/net", ""},
 	{"leftovers", "attached and not running", func(w *world) {
-		w.files["state/attach/manifest.json"] = &fstest.MapFile{Data: []byte(`{"tools":{"docker":{"phase":"attached"}}}`)}
+		w.files["state/attach/manifest.json"] = &fstest.MapFile{Data: []byte(`{"tools":{"docker":{"phase":"attached"},"apt":{"phase":"attached"}}}`)}
 		w.down = control.ErrNotRunning
-	}, Broken, "docker is attached", "sutler detach docker"},
+	}, Broken, "apt, docker: attached", "sutler detach apt docker"},
 	{"leftovers", "half attached", func(w *world) {
 		w.files["state/attach/manifest.json"] = &fstest.MapFile{Data: []byte(`{"tools":{"pip":{"phase":"attaching"}}}`)}
 	}, Broken, "pip was broken off (attaching)", "sutler detach pip"},

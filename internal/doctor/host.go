@@ -138,15 +138,19 @@ func checkLeftovers(ctx context.Context, x *exam) []Finding {
 		return skipped("the records of attach: " + err.Error())
 	}
 	var out []Finding
+	var idle []string
 	for _, name := range slices.Sorted(maps.Keys(phases)) {
 		switch {
 		case phases[name] != "attached":
 			out = append(out, Finding{Severity: Broken, Where: at, What: fmt.Sprintf("a change of %s was broken off (%s)", name, phases[name]),
 				Fix: "undo it; `sutler attach " + name + "` does it again", Command: "sutler detach " + name})
 		case !x.up():
-			out = append(out, Finding{Severity: Broken, Where: at, What: name + " is attached to a sutler that is not running",
-				Fix: "start sutler, or undo it: sutler detach " + name, Command: "sutler up"})
+			idle = append(idle, name)
 		}
+	}
+	if len(idle) > 0 {
+		out = append(out, Finding{Severity: Broken, Where: at, What: strings.Join(idle, ", ") + ": attached to a sutler that is not running",
+			Fix: "start sutler, or undo it: sutler detach " + strings.Join(idle, " "), Command: "sutler up"})
 	}
 	out = append(out, x.tables(ctx, len(phases) > 0)...)
 	out = append(out, x.standIn(len(phases) > 0)...)

@@ -112,8 +112,8 @@ func (r *rig) run() string { return r.after("--log", "/l", "run", "--bundle", r.
 func TestOwnProxy(t *testing.T) {
 	for given, want := range map[string]bool{
 		`"HTTP_PROXY=http://192.0.2.2:1","http_proxy=http://192.0.2.2:1/","NO_PROXY=theirs"`: true,
-		`"HTTP_PROXY=http://192.0.2.2:12","NO_PROXY=theirs"`:                                  false,
-		`"http_proxy=http://192.0.2.2:1","https_proxy=http://192.0.2.9:1","NO_PROXY=theirs"`:  false,
+		`"HTTP_PROXY=http://192.0.2.2:12","NO_PROXY=theirs"`:                                 false,
+		`"http_proxy=http://192.0.2.2:1","https_proxy=http://192.0.2.9:1","NO_PROXY=theirs"`: false,
 	} {
 		r := newRig(t)
 		r.config(strings.Replace(config, `"OWN=1"`, given, 1))
