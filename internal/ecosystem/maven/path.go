@@ -34,7 +34,6 @@ type place struct {
 	version  string
 	named    string // of an artifact: the version in the name of the file, which may have a time stamp
 	tail     string // of an artifact: what follows the version: ".pom", "-sources.jar"
-	whole    bool   // the root of the repository is known
 }
 
 // decode splits an escaped path into its decoded steps. The last may be empty: a folder.

@@ -38,14 +38,8 @@ func newScanner(r io.Reader) *scanner {
 	return &scanner{r: r, buf: make([]byte, 0, scanChunk), keep: -1}
 }
 
-// scanBytes returns a scanner of a value in memory.
-func scanBytes(b []byte) *scanner { return &scanner{buf: b, keep: -1} }
-
 // fill reads more, or returns io.EOF. Bytes before keep, or before pos, are dropped.
 func (s *scanner) fill() error {
-	if s.r == nil {
-		return io.EOF
-	}
 	from := s.pos
 	if s.keep >= 0 {
 		from = s.keep
