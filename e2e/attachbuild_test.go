@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -430,6 +431,39 @@ func TestAttachPrivate(t *testing.T) {
 	before := asked.Load()
 	if r := a.run(dir, nil, "docker", "run", "--rm", "debian:bookworm-slim", "sh", "-c", nameless); r.code == 0 || asked.Load() > before {
 		t.Errorf("a container got there by sutler: exit %d\n%s%s", r.code, r.out, r.err)
+	}
+}
+
+// TestAttachSilentStep has a step be silent for longer than sutler looks away, and then ask for
+// something: it is still the step's. When it is over its receipt says so, also where the engine
+// does not report that.
+func TestAttachSilentStep(t *testing.T) {
+	a := toAttach(t, "docker20")
+	a.sutler("attach", "runtime")
+	defer a.sutler("detach", "runtime")
+	dir := t.TempDir()
+	write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN sleep 15 && /usr/lib/apt/apt-helper download-file "+registryFile(t)+" /tmp/f\n")
+	for _, buildkit := range []string{"0", "1"} {
+		if r := a.run(dir, []string{"DOCKER_BUILDKIT=" + buildkit}, "docker", "build", "--no-cache", "."); r.code != 0 {
+			t.Fatalf("DOCKER_BUILDKIT=%s: exit %d\n%s%s", buildkit, r.code, r.out, r.err)
+		}
+		var s struct {
+			summary
+			Command string
+			Ended   time.Time
+		}
+		over := time.Now()
+		for s.Ended.IsZero() {
+			if time.Since(over) > 20*time.Second {
+				t.Fatalf("DOCKER_BUILDKIT=%s: the step still runs: %+v", buildkit, s)
+			}
+			if err := json.Unmarshal([]byte(a.sutler("receipt", "show", "last", "--json").out), &s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !strings.Contains(s.Command, "sleep 15") || len(s.Lines) != 1 || s.Lines[0].URL != registryFile(t) {
+			t.Errorf("DOCKER_BUILDKIT=%s: the receipt of the step: %+v", buildkit, s)
+		}
 	}
 }
 
