@@ -24,6 +24,7 @@ var layers = map[string]string{
 	"pgp":         "ecosystem",
 	"unpack":      "ecosystem",
 	"urlpath":     "",
+	"share":       "",
 	"ecosystem/*": "digest ecosystem ecosystem/jsondoc ecosystem/site ecosystem/textdoc pgp unpack urlpath",
 	// what several ecosystems share
 	"ecosystem/jsondoc": "ecosystem",
@@ -44,8 +45,8 @@ var layers = map[string]string{
 	"engine":        "digest ecosystem freshness policy blob index upstream receipt",
 	"gc":            "digest blob",
 	"ca":            "",
-	"ingress":       "digest ecosystem engine policy upstream receipt metrics blob index",
-	"ingress/*":     "digest ecosystem engine policy upstream receipt metrics ingress ca",
+	"ingress":       "digest ecosystem engine policy upstream receipt metrics blob index share",
+	"ingress/*":     "digest ecosystem engine policy upstream receipt metrics ingress ca share",
 	"config":        "",
 	"netfilter":     "",
 	"control":       "digest ecosystem index receipt",
@@ -63,7 +64,7 @@ var layers = map[string]string{
 	"doctor":        "config control builder probe ecosystem ecosystem/all ociruntime",
 	"cli":           "config control netfilter attach attach/tools builder probe ecosystem ecosystem/all ecosystem/gomod ecosystem/npm ecosystem/oci ecosystem/pypi ociruntime ociruntime/program doctor settings receipt ca trust",
 	"daemon": "netfilter ingress/dns config control database ingress ingress/native ingress/forward ingress/intercept ca engine metrics gc settings builder ecosystem ecosystem/all " +
-		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk index index/sqlite receipt receipt/sqlite upstream",
+		"ociruntime ecosystem/* pgp digest freshness policy blob blob/disk share index index/sqlite receipt receipt/sqlite upstream",
 }
 
 // closed lists packages of the standard library that an ecosystem must not reach directly.

@@ -147,7 +147,7 @@ func (d *process) serve(ctx context.Context, handler http.Handler) error {
 	}
 	admin := &http.Server{Handler: control.Handler(d, builds{d}, stock{d}), ReadHeaderTimeout: 10 * time.Second}
 	server := d.server(handler)
-	d.listeners = newListeners(server)
+	d.listeners = newListeners(server, d.full)
 	if d.led, err = intercept.New(ctx, intercept.Options{Conduit: d.conduit, Log: d.options.Log,
 		Builds: d.peers.step, Tunnels: d.tunnelsStrangers, StandIn: netfilter.StandIn}); err != nil {
 		return errors.Join(err, socket.Close(), server.Close())

@@ -10,15 +10,18 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 
 	"sutler/internal/ingress"
 	"sutler/internal/ingress/intercept"
+	"sutler/internal/share"
 )
 
 // listeners are the places where clients are served. More can be added while it runs:
 // the bridge of a container engine may appear later than sutler.
 type listeners struct {
 	server *http.Server
+	shares *share.Shares // of connections
 
 	mu     sync.Mutex
 	open   map[string]net.Listener // by host:port as bound
@@ -28,8 +31,22 @@ type listeners struct {
 	wait   sync.WaitGroup
 }
 
-func newListeners(server *http.Server) *listeners {
-	return &listeners{server: server, open: map[string]net.Listener{}, led: map[string]net.Listener{}, named: map[string]string{}, failed: make(chan error, 1)}
+func newListeners(server *http.Server, full func(client netip.Addr)) *listeners {
+	all, each := connections()
+	return &listeners{server: server, shares: share.New(all, each, full), open: map[string]net.Listener{}, led: map[string]net.Listener{}, named: map[string]string{}, failed: make(chan error, 1)}
+}
+
+// maxEach bounds the connections of one client. No build opens a tenth of that, but one
+// address may stand for a whole network.
+const maxEach = 4096
+
+// connections returns how many connections clients may have, together and each of them. What
+// is left of the descriptors is for files and origins.
+func connections() (all, each int) {
+	files := syscall.Rlimit{Cur: 1024}
+	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) // cannot fail with these arguments
+	all = int(min(files.Cur, 1<<20)) * 3 / 4
+	return all, min(all/4, maxEach)
 }
 
 // listen serves on an address; again is no error.
@@ -45,7 +62,7 @@ func (l *listeners) listen(ctx context.Context, address string) error {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
 	l.open[ln.Addr().String()] = ln
-	l.serve(ln, func(ln net.Listener) error { return l.server.Serve(ingress.Listener(ln)) })
+	l.serve(ln, func(ln net.Listener) error { return l.server.Serve(ingress.Listener(ln, l.shares)) })
 	return nil
 }
 
@@ -70,7 +87,7 @@ func (l *listeners) intercept(ctx context.Context, address string, serve func(ne
 		return nil, err
 	}
 	l.led[ln.Addr().String()], l.named[address] = ln, ln.Addr().String() // "0.0.0.0:80" is bound as "[::]:80"
-	l.serve(ln, serve)
+	l.serve(ln, func(ln net.Listener) error { return serve(ingress.Listener(ln, l.shares)) })
 	return ln, nil
 }
 
@@ -167,4 +184,9 @@ func (l *listeners) port() string {
 		}
 	}
 	return ""
+}
+
+// full notes that a client wants more connections than it may have.
+func (d *process) full(client netip.Addr) {
+	d.trouble.add(fmt.Errorf("client %s has as many connections open as one may have; more are closed at once until it ends some", client))
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"sutler/internal/ociruntime"
@@ -126,8 +127,12 @@ func (s *steps) run(ctx context.Context) {
 		return
 	}
 	reports := make(chan ociruntime.Report)
-	ended := make(chan struct{})
-	go func(conn *net.UnixConn) { read(ctx, conn, reports); close(ended) }(s.conn)
+	var readers sync.WaitGroup
+	hear := func() {
+		conn := s.conn
+		readers.Go(func() { read(ctx, conn, reports) })
+	}
+	hear()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -144,14 +149,30 @@ func (s *steps) run(ctx context.Context) {
 			s.look(s.records.silentSince(now.Add(-quiet)), now)
 			s.d.trouble.add(s.records.end(ctx, s.d.receipts, now))
 			s.d.trouble.add(s.refresh(ctx))
-			s.d.trouble.once(ociruntime.Live(s.dir))
+			err := ociruntime.Live(s.dir)
+			s.d.trouble.once(err)
+			if errors.Is(err, fs.ErrNotExist) && s.renew(ctx) {
+				hear()
+			}
 		case <-ctx.Done():
 			s.close()
-			<-ended
+			readers.Wait()
 			s.d.trouble.add(s.records.end(context.WithoutCancel(ctx), s.d.receipts, time.Now().Add(forget)))
 			return
 		}
 	}
+}
+
+// renew makes the folder anew, which somebody has deleted, and reports whether there is a
+// socket to read from again.
+func (s *steps) renew(ctx context.Context) bool {
+	s.close()
+	s.given, s.written = nil, ociruntime.Settings{}
+	if err := s.open(ctx); err != nil {
+		s.d.trouble.once(fmt.Errorf("the folder for build steps cannot be made anew: %w", err))
+		s.close()
+	}
+	return s.conn != nil
 }
 
 // look notes which of some steps run.

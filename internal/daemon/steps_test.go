@@ -98,8 +98,34 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestSteps runs a daemon and looks at what it keeps for steps, and that nothing but files
-// is left when it ends.
+// checkSteps checks the folder for steps of a daemon that listens on that address, and sends reports.
+func checkSteps(t *testing.T, dir, address string) {
+	t.Helper()
+	var s ociruntime.Settings
+	data, err := os.ReadFile(dir + "/" + ociruntime.SettingsName)
+	if err != nil || json.Unmarshal(data, &s) != nil {
+		t.Fatalf("%v: %s", err, data)
+	}
+	if len(s.Listen) != 1 || s.Listen[0].Address != address || s.Listen[0].Interface != "" || !strings.Contains(string(data), ociruntime.ProxyMark) {
+		t.Errorf("settings: %s", data)
+	}
+	if _, err := os.Stat(dir + "/files/ca.pem"); err != nil {
+		t.Error(err)
+	}
+	conn, err := net.Dial("unixgram", dir+"/"+ociruntime.SocketName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"{", `{"id":"aa11","container":"c"}`} {
+		if _, err := conn.Write([]byte(text)); err != nil {
+			t.Error(err)
+		}
+	}
+	_ = conn.Close()
+}
+
+// TestSteps runs a daemon and looks at what it keeps for steps, also after somebody has
+// deleted that, and that nothing but files is left when it ends.
 func TestSteps(t *testing.T) {
 	dir := t.TempDir()
 	c := config.Default(config.Place{Getenv: func(string) string { return dir }})
@@ -116,27 +142,16 @@ func TestSteps(t *testing.T) {
 	case err := <-done:
 		t.Fatal(err)
 	}
-	var s ociruntime.Settings
-	data, err := os.ReadFile(c.Steps + "/" + ociruntime.SettingsName)
-	if err != nil || json.Unmarshal(data, &s) != nil {
-		t.Fatalf("%v: %s", err, data)
-	}
-	if len(s.Listen) != 1 || s.Listen[0].Address != status.Listen[0] || s.Listen[0].Interface != "" || !strings.Contains(string(data), ociruntime.ProxyMark) {
-		t.Errorf("settings: %s", data)
-	}
-	if _, err := os.Stat(c.Steps + "/files/ca.pem"); err != nil {
-		t.Error(err)
-	}
-	conn, err := net.Dial("unixgram", c.Steps+"/"+ociruntime.SocketName)
-	if err != nil {
+	checkSteps(t, c.Steps, status.Listen[0])
+	if err := os.RemoveAll(c.Steps); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"{", `{"id":"aa11","container":"c"}`} {
-		if _, err := conn.Write([]byte(text)); err != nil {
-			t.Error(err)
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(c.Steps + "/" + ociruntime.SettingsName); err == nil {
+			break
 		}
 	}
-	_ = conn.Close()
+	checkSteps(t, c.Steps, status.Listen[0])
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -79,7 +79,7 @@ func serveChild() int {
 		u := &url.URL{Scheme: "https", Host: "npm.example", Path: r.URL.Path, RawQuery: r.URL.RawQuery}
 		p.Respond(w, r, p.Request(r, u, Build(r)))
 	}), slog.New(slog.DiscardHandler))
-	go func() { _ = s.Serve(Listener(l)) }() // until the process ends
+	go func() { _ = s.Serve(Listener(l, nil)) }() // until the process ends
 	fmt.Println(l.Addr())
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {

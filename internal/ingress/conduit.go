@@ -128,8 +128,12 @@ func (c *Conduit) closeAll() {
 // A Taken connection is one that a conduit owns. Bytes that were read ahead of it come first.
 type Taken struct {
 	net.Conn
+	whole net.Conn // as it was taken
 	ahead []byte
 }
+
+// Close closes the connection.
+func (t *Taken) Close() error { return t.whole.Close() }
 
 // Read reads what was read ahead, and then from the connection.
 func (t *Taken) Read(b []byte) (int, error) {
@@ -156,7 +160,7 @@ func (c *Conduit) Take(get func() (net.Conn, []byte, error)) (*Taken, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Taken{Conn: Bare(raw), ahead: ahead}
+	t := &Taken{Conn: Bare(raw), whole: raw, ahead: ahead}
 	c.conns[t.Conn] = struct{}{}
 	c.taken.Add(1)
 	return t, nil

@@ -3,33 +3,45 @@ package ingress
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"sutler/internal/share"
 )
 
 // Listener returns l with what makes small answers cheap: net/http writes the head and the
 // end of a body of 4 KiB in two system calls, and the connections of this listener join
 // them into one. Large files still go by sendfile. Servers of NewServer work with any
-// listener; this one makes small answers cost a fifth less.
-func Listener(l net.Listener) net.Listener { return gathering{l} }
+// listener; this one makes small answers cost a fifth less. shares bound the connections.
+func Listener(l net.Listener, shares *share.Shares) net.Listener { return gathering{l, shares} }
 
 // gathering is a listener whose connections can gather.
-type gathering struct{ net.Listener }
+type gathering struct {
+	net.Listener
+	shares *share.Shares
+}
 
 // Accept waits for the next connection.
 func (g gathering) Accept() (net.Conn, error) {
-	c, err := g.Listener.Accept()
-	if t, ok := c.(*net.TCPConn); ok && err == nil {
-		return &conn{TCPConn: t}, nil
+	c, free, err := g.shares.Accept(g.Listener)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		free()
+		return nil, errors.Join(fmt.Errorf("%T is no TCP connection", c), c.Close())
+	}
+	return &conn{TCPConn: t, free: free}, nil
 }
 
 // Bare returns the connection below one of Listener, which the kernel can move bytes
-// from and to, or c itself if it is none. It is for connections that were hijacked.
+// from and to, or c itself if it is none. Whoever uses it closes c all the same.
 func Bare(c net.Conn) net.Conn {
 	if g, ok := c.(*conn); ok {
 		return g.TCPConn
@@ -43,6 +55,7 @@ func Bare(c net.Conn) net.Conn {
 // connection; the mutex is for Close and deadlines, which others may call.
 type conn struct {
 	*net.TCPConn
+	free func() // gives the client's share back
 
 	mu   sync.Mutex
 	body int           // bytes of the body announced; 0 if nothing is to be held
@@ -75,9 +88,6 @@ func announce(r *http.Request, n int) {
 	defer g.mu.Unlock()
 	g.body = n
 }
-
-// NetConn returns the connection below, as that of a tls.Conn does.
-func (g *conn) NetConn() net.Conn { return g.TCPConn }
 
 // Write sends p, together with what was held back if p completes the answer, or holds it.
 func (g *conn) Write(p []byte) (int, error) {
@@ -161,4 +171,7 @@ func (g *conn) CloseWrite() error {
 }
 
 // Close closes the connection. What is held then was never completed and is dropped.
-func (g *conn) Close() error { return g.TCPConn.Close() }
+func (g *conn) Close() error {
+	defer g.free()
+	return g.TCPConn.Close()
+}

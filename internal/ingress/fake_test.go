@@ -192,7 +192,7 @@ func serve(t testing.TB, h http.Handler, h2 bool) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
 	s.Config = NewServer(h, slog.New(slog.DiscardHandler))
-	s.Listener = Listener(s.Listener)
+	s.Listener = Listener(s.Listener, nil)
 	if h2 {
 		s.EnableHTTP2 = true
 		s.StartTLS()

@@ -159,7 +159,7 @@ func endOrBreak(dst net.Conn, e ends, err error) {
 	_ = h.CloseWrite() // a connection that has failed shows it to the other direction
 }
 
-// tcp returns the connection below a taken one.
+// tcp returns the connection below one that was taken or comes from Listener.
 func tcp(c net.Conn) net.Conn {
 	switch t := c.(type) {
 	case *opened:
@@ -167,7 +167,7 @@ func tcp(c net.Conn) net.Conn {
 	case *Taken:
 		return t.Conn
 	}
-	return c
+	return Bare(c)
 }
 
 // log writes the one record of a tunnel.

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -225,7 +226,7 @@ func abort(w http.ResponseWriter, r *http.Request) {
 
 // reset closes c with a TCP reset.
 func reset(c net.Conn) {
-	if inner, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS would say good-bye first
+	if inner, ok := c.(*tls.Conn); ok { // TLS would say good-bye first
 		c = inner.NetConn()
 	}
 	if t, ok := tcp(c).(*net.TCPConn); ok {

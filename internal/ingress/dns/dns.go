@@ -19,6 +19,8 @@ import (
 	"time"
 
 	miekg "github.com/miekg/dns"
+
+	"sutler/internal/share"
 )
 
 // Options say what a Resolver answers, and to whom. Log, Count and Trouble are required.
@@ -76,7 +78,7 @@ type Resolver struct {
 	table    table
 	clients  clients
 	upstream *forwarder
-	busy     *places // one for each query that is being worked on
+	busy     *share.Shares // one for each query that is being worked on
 	serving  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -100,7 +102,7 @@ func New(o Options) (*Resolver, error) {
 	if o.Log == nil || o.Count == nil || o.Trouble == nil {
 		return nil, errors.New("dns: Log, Count and Trouble are required")
 	}
-	r := &Resolver{options: o, busy: newPlaces(maxBusy, maxBusyEach), bound: map[netip.AddrPort]bool{}}
+	r := &Resolver{options: o, busy: share.New(maxBusy, maxBusyEach, nil), bound: map[netip.AddrPort]bool{}}
 	r.clients = clients{configured: o.Clients, listen: o.Listen}
 	r.upstream = newForwarder(r.isOwn, o.Trouble)
 	host := &hostUpstreams{paths: [2]string{o.ResolvConf, o.ResolvedConf}, fixed: o.Upstreams, own: r.isOwn}

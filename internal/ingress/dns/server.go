@@ -13,6 +13,8 @@ import (
 	miekg "github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/netutil"
+
+	"sutler/internal/share"
 )
 
 const (
@@ -101,7 +103,7 @@ func (r *Resolver) serve(ctx context.Context, at netip.AddrPort, own netip.Addr)
 	if !own.IsValid() {
 		own = r.place(at.Addr())
 	}
-	tcp := &miekg.Server{Listener: fairListener{netutil.LimitListener(stream, maxConns), newPlaces(maxConns, maxConnsEach)}, Handler: r.handler(ctx, own),
+	tcp := &miekg.Server{Listener: share.New(maxConns, maxConnsEach, nil).Listener(netutil.LimitListener(stream, maxConns)), Handler: r.handler(ctx, own),
 		ReadTimeout: maxIdle, WriteTimeout: maxIdle, IdleTimeout: func() time.Duration { return maxIdle }}
 	failed := make(chan error, 2)
 	var both sync.WaitGroup
@@ -226,11 +228,11 @@ func writeAll(packets *ipv4.PacketConn, out []ipv4.Message) {
 
 // slow answers a message in a goroutine, unless there are too many already.
 func (r *Resolver) slow(ctx context.Context, conn *net.UDPConn, query []byte, client netip.AddrPort, at netip.Addr) {
-	if !r.busy.take(client.Addr()) {
+	if !r.busy.Take(client.Addr()) {
 		return // the client will ask again
 	}
 	r.serving.Go(func() {
-		defer r.busy.free(client.Addr())
+		defer r.busy.Free(client.Addr())
 		if wire := r.handle(ctx, query, client.Addr(), at); wire != nil {
 			_, _ = conn.WriteToUDPAddrPort(wire, client) // the client has gone
 		}

@@ -219,6 +219,8 @@ func TestNewNeedsItsParts(t *testing.T) {
 	}
 }
 
+func TestCrowd(t *testing.T) { ingresstest.Crowd(t, newRig(t, nil, nil).address) }
+
 func TestShutdownBeforeConnect(t *testing.T) {
 	g := newRig(t, network{"far.example:443": "127.0.0.1:1"}, nil)
 	if err := g.Conduit.Shutdown(t.Context()); err != nil {

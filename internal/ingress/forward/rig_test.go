@@ -136,9 +136,9 @@ func newRig(t *testing.T, network network, f func(*options)) *rig {
 		t.Fatal(err)
 	}
 	g.address = l.Addr().String()
-	s := ingress.NewServer(g.Proxy, log)
+	s, shares := ingress.NewServer(g.Proxy, log), ingresstest.Shares(t)
 	var group sync.WaitGroup
-	group.Go(func() { _ = s.Serve(ingress.Listener(l)) }) // ends by Shutdown
+	group.Go(func() { _ = s.Serve(ingress.Listener(l, shares)) }) // ends by Shutdown
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()

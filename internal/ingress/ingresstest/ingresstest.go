@@ -3,12 +3,15 @@
 package ingresstest
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +20,7 @@ import (
 	"sutler/internal/digest"
 	"sutler/internal/ecosystem"
 	"sutler/internal/engine"
+	"sutler/internal/share"
 )
 
 // Patience bounds everything that waits for a peer.
@@ -115,4 +119,75 @@ func Far(t *testing.T, f func(c *net.TCPConn)) net.Listener {
 	})
 	t.Cleanup(func() { _ = l.Close(); group.Wait() })
 	return l
+}
+
+// clients are how many connections Shares bounds, and those of each client.
+const clients, each = 1 << 10, 2
+
+// Shares returns what bounds the connections of a listener, and checks at the end of the
+// test that all were given back. It is called before what closes the connections is
+// registered as clean-up.
+func Shares(t *testing.T) *share.Shares {
+	t.Helper()
+	s := share.New(clients, each, nil)
+	t.Cleanup(func() {
+		for n := range clients {
+			if !s.Take(netip.AddrFrom4([4]byte{127, 0, 0, 1})) {
+				t.Errorf("%d shares were not given back", clients-n)
+				return
+			}
+		}
+	})
+	return s
+}
+
+// Crowd checks that an address with a listener of Shares hangs up on a client that has its
+// share of connections, that others are served all the same, and that client again when
+// it has ended one.
+func Crowd(t *testing.T, address string) {
+	t.Helper()
+	const bad, good = "127.0.0.66", "127.0.0.77"
+	ask := func(client string) (net.Conn, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}}
+		c, err := d.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if err := c.SetDeadline(time.Now().Add(Patience)); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(c, "GET http://npm.example/a HTTP/1.1\r\nHost: npm.example\r\n\r\n"); err != nil {
+			return nil, err
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return nil, err
+		}
+		return c, resp.Body.Close()
+	}
+	var last net.Conn
+	for range each {
+		c, err := ask(bad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = c
+	}
+	if _, err := ask(bad); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("one connection more than its share: %v", err)
+	}
+	if _, err := ask(good); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	_ = last.Close()
+	for end := time.Now().Add(Patience); ; { // until the server has noticed
+		_, err := ask(bad)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after one has ended: %v", err)
+		}
+	}
 }

@@ -93,12 +93,13 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	s.inside.Go(func() {
 		// It ends when the door closes, in Shutdown, and then always with that error.
-		_ = s.plain.Serve(ingress.Listener(s.door))
+		_ = s.plain.Serve(s.door)
 	})
 	return s, nil
 }
 
-// Serve takes connections until the listener is closed, and returns why it ended.
+// Serve takes connections until the listener, which is one of [ingress.Listener], is closed,
+// and returns why it ended.
 func (s *Server) Serve(l net.Listener) error {
 	for delay := time.Duration(0); ; {
 		c, err := l.Accept()
@@ -169,7 +170,7 @@ func (s *Server) visit(a arrival, host string, port uint16) (ingress.Visit, erro
 
 // handle finds out where a connection leads, and sees to it that it gets there.
 func (s *Server) handle(c net.Conn) {
-	t, ok := c.(*net.TCPConn)
+	t, ok := ingress.Bare(c).(*net.TCPConn)
 	if !ok {
 		_ = c.Close() // no listener of ours hands out another
 		return
@@ -186,8 +187,8 @@ func (s *Server) handle(c net.Conn) {
 	if err == nil && mayBeHTTP(first) && awake() {
 		_ = near.SetDeadline(time.Time{}) // the server sets its own
 		s.Conduit.Forget(near)
-		if !s.door.Admit(t) {
-			_ = t.Close() // stopping
+		if !s.door.Admit(c) {
+			_ = c.Close() // stopping
 		}
 		return
 	}

@@ -464,6 +464,8 @@ func TestClients(t *testing.T) {
 }
 
 // TestListenOnAddressThatDoesNotExistYet checks that the bridge may come later.
+func TestCrowd(t *testing.T) { ingresstest.Crowd(t, newRig(t, nil, nil).address) }
+
 func TestListenOnAddressThatDoesNotExistYet(t *testing.T) {
 	for _, address := range []string{"192.0.2.77:0", "[2001:db8::77]:0"} {
 		l, err := Listen(t.Context(), address)

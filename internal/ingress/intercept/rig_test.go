@@ -124,8 +124,9 @@ func newRig(t *testing.T, n network, f func(*ingress.ConduitOptions)) *rig {
 		t.Fatal(err)
 	}
 	g.address = l.Addr().String()
+	shares := ingresstest.Shares(t)
 	var group sync.WaitGroup
-	group.Go(func() { _ = g.Serve(l) }) // ends by Close
+	group.Go(func() { _ = g.Serve(ingress.Listener(l, shares)) }) // ends by Close
 	g.stop = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()

@@ -91,26 +91,3 @@ func TestOneClientAmongMany(t *testing.T) {
 		}
 	}
 }
-
-func TestPlaces(t *testing.T) {
-	p := newPlaces(3, 2)
-	take := func(client string, want bool) {
-		t.Helper()
-		if got := p.take(netip.MustParseAddr(client)); got != want {
-			t.Errorf("take(%s) = %v", client, got)
-		}
-	}
-	take("172.17.0.2", true)
-	take("::ffff:172.17.0.2", true)
-	take("172.17.0.2", false)
-	take("fd00::1", true)
-	take("172.17.0.3", false)
-	p.free(netip.MustParseAddr("172.17.0.2"))
-	take("fd00::2", true)
-	p.free(netip.MustParseAddr("172.17.0.2"))
-	take("fd00::3", false)
-	take("127.0.0.1", true)
-	if len(p.client) != 2 {
-		t.Errorf("%v", p.client)
-	}
-}
