@@ -190,11 +190,17 @@ func (c thin) spoiled(t *testing.T, d *daemon, origin *publicOrigin) {
 // clients is how many ask at once.
 const clients = 20
 
+// burst returns a command that runs another for many clients at once and prints all that
+// they print. It leaves files in its folder.
+func burst(command []string) []string {
+	script := fmt.Sprintf(`for i in $(seq %d); do "$@" >$i.out & done; wait; cat *.out`, clients)
+	return append([]string{"sh", "-c", script, "sh"}, command...)
+}
+
 // burst asks with many clients at once: all get the same bytes, the origin is asked once.
 func (c thin) burst(t *testing.T, d *daemon, origin *publicOrigin) {
 	before := origin.count(c.artifact)
-	script := fmt.Sprintf(`for i in $(seq %d); do "$@" >$i.out & done; wait; cat *.out`, clients)
-	r, s := d.through(t.TempDir(), append([]string{"sh", "-c", script, "sh"}, c.curl()...)...)
+	r, s := d.through(t.TempDir(), burst(c.curl())...)
 	if n := strings.Count(r.out, c.files[c.artifact]); n != clients || len(s.Lines) != clients || s.Failed != 0 {
 		t.Errorf("%d of %d clients were served, %d lines, %d failed", n, clients, len(s.Lines), s.Failed)
 	}
