@@ -110,8 +110,8 @@ func TestTwoBuildsAtOnce(t *testing.T) {
 	}
 }
 
-// TestPurgeImages checks that down --purge leaves no image of the frontend in the engine.
-func TestPurgeImages(t *testing.T) {
+// TestBuildPurgeImages checks that down --purge leaves no image of the frontend in the engine.
+func TestBuildPurgeImages(t *testing.T) {
 	d := inEngine(t, "docker28")
 	dir := t.TempDir()
 	write(t, dir+"/Dockerfile", "FROM debian:bookworm-slim\nRUN true\n")

@@ -13,7 +13,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"sutler/internal/builder"
 )
@@ -52,6 +55,7 @@ func engine(t *testing.T, name string) {
 	if testing.Short() {
 		t.Skip("engines take long to start")
 	}
+	alone(t)
 	if out, err := exec.Command("./engines.sh", "up", name).CombinedOutput(); err != nil {
 		lacks(t, name+" does not start: "+string(out))
 	}
@@ -63,6 +67,35 @@ func engine(t *testing.T, name string) {
 		t.Setenv(m[1], m[2])
 	}
 }
+
+// alone waits until no other process tests with this set of engines, and has it until the
+// process ends: two would be in each other's way, on ports and in what engines are attached to.
+func alone(t *testing.T) {
+	t.Helper()
+	owned.Do(func() {
+		if err := os.MkdirAll(cacheDir(t), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(filepath.Join(cacheDir(t), "tests.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil { // the file stays open
+			t.Fatal(err)
+		}
+		if waited := time.Since(began); waited > time.Second {
+			t.Logf("waited %s for the engines of another process", waited.Round(time.Second))
+		}
+		lock = f
+	})
+}
+
+// owned is done when this process has the engines; lock is the file that says so.
+var (
+	owned sync.Once
+	lock  *os.File
+)
 
 // through builds through the frontend and returns the output. n makes all that may differ
 // from build to build differ.
