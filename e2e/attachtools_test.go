@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sutler/internal/attach/tools"
+	"sutler/internal/ecosystem/npm"
 	"sutler/internal/edit"
 )
 
@@ -144,9 +145,10 @@ func TestAttachedContainerd(t *testing.T) {
 }
 
 // TestAttachedApt updates from this machine's own archive: through sutler while it is up,
-// and without it when it is down.
+// and without it when it is down; and without it fetches over HTTPS, too, after the folder of
+// the bundle was emptied, as a restart of the machine does.
 func TestAttachedApt(t *testing.T) {
-	need(t, "apt-get", "perl")
+	need(t, "apt-get", "perl", "systemd-tmpfiles")
 	uri, suite := archive(t)
 	d := start(t)
 	s := site(t, d)
@@ -168,6 +170,20 @@ func TestAttachedApt(t *testing.T) {
 	}
 	if got := update(); got.code != 0 || strings.Contains(got.out+got.err, d.addr) {
 		t.Errorf("without sutler: exit %d\n%s%s", got.code, got.out, got.err)
+	}
+	if err := os.Remove(s.Bundle); err != nil {
+		t.Fatal(err)
+	}
+	page := "https://" + npm.New(npm.Options{}).Profile().Hosts[0] + "/left-pad"
+	fetch := func() result {
+		return d.run(root.dir, env, "/usr/lib/apt/apt-helper", "-o", "Dir="+root.dir, "-o", "APT::Sandbox::User=root", "download-file", page, root.dir+"/page")
+	}
+	if got := fetch(); got.code == 0 {
+		t.Errorf("with no bundle: exit %d, the next check tells nothing\n%s%s", got.code, got.out, got.err)
+	}
+	d.must(d.dir, nil, "systemd-tmpfiles", "--create", s.Etc+"/tmpfiles.d/sutler-apt.conf")
+	if got := fetch(); got.code != 0 {
+		t.Errorf("after the machine has started: exit %d\n%s%s", got.code, got.out, got.err)
 	}
 }
 

@@ -24,7 +24,13 @@ if ($s) {
 print $line =~ / 200 / ? "%s\n" : "DIRECT\n";
 `
 
-// Apt returns the changes for apt: a proxy that is asked for only while it is up.
+// systemBundle is where Debian's systems have the public roots.
+const systemBundle = "/etc/ssl/certs/ca-certificates.crt"
+
+// Apt returns the changes for apt: a proxy that is asked for only while it is up. The folder
+// of the bundle may be empty after the machine has started, and apt trusts nobody then: a
+// line for systemd-tmpfiles (tmpfiles.d(5), type L) puts the public roots there until sutler
+// runs.
 func Apt(s Site) []Change {
 	script := path.Join(s.Etc, "apt", "sutler-proxy")
 	run := Change{Path: script, Format: edit.FormatFile, Mode: 0o755,
@@ -35,7 +41,11 @@ func Apt(s Site) []Change {
 	}
 	c := whole(path.Join(s.Etc, "apt", "apt.conf.d", "00sutler"), "//", text)
 	c.Notes = []string{"A proxy that other files name for all hosts is not asked while sutler is up: give it to sutler as upstream.proxy."}
-	return []Change{run, c}
+	if s.Bundle == "" {
+		return []Change{run, c}
+	}
+	boot := whole(path.Join(s.Etc, "tmpfiles.d", "sutler-apt.conf"), "#", fmt.Sprintf("L %s - - - - %s\n", s.Bundle, systemBundle))
+	return []Change{run, boot, c}
 }
 
 // Pip returns the changes for pip.
