@@ -28,7 +28,6 @@ type attachable struct {
 func toAttach(t *testing.T, name string) *attachable {
 	t.Helper()
 	need(t, "docker-registry", "htpasswd", "curl")
-	unlock := lockEngine(t, name)
 	engine(t, name)
 	root := strings.TrimSpace(output(t, "./engines.sh", "root", name))
 	a := &attachable{name: name, root: root, conf: root + "/etc/docker/daemon.json"}
@@ -37,7 +36,6 @@ func toAttach(t *testing.T, name string) *attachable {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		defer unlock()
 		now, err := os.ReadFile(a.conf)
 		if string(now) == string(old) && errors.Is(err, fs.ErrNotExist) == (old == nil) {
 			return
@@ -62,19 +60,6 @@ func toAttach(t *testing.T, name string) *attachable {
 	a.daemon = startIn(t, in, "127.0.0.1:7885", append(mirrors(map[string]string{hub(): a.registry.addr}),
 		"BRIDGES=true", "UPSTREAM_ALLOW_PRIVATE_HOSTS="+a.registry.addr, "ATTACH_ROOT="+root, "STEPS="+root+"/run/sutler-steps", "ATTACH_DOCKER_RESTART="+hook+" restart "+name)...)
 	return a
-}
-
-// lockEngine keeps other tests away from an engine whose settings change.
-func lockEngine(t *testing.T, name string) (unlock func()) {
-	t.Helper()
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "engine-"+name+os.Getenv("SUTLER_E2E_INSTANCE")+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() { _ = f.Close() } // unlocks
 }
 
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }

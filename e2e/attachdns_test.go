@@ -39,8 +39,6 @@ var residentFolders = [...]string{"/etc/sutler", "/var/lib/sutler", "/var/cache/
 // reside starts a sutler in an engine, with the wrapper installed, until the test ends.
 func reside(t *testing.T, name string) *resident {
 	t.Helper()
-	unlock := lockEngine(t, name)
-	t.Cleanup(unlock)
 	engine(t, name)
 	r := &resident{t: t, name: name, tree: strings.TrimSpace(output(t, "./engines.sh", "root", name)), url: registryFile(t)}
 	u, err := url.Parse(r.url)

@@ -269,7 +269,7 @@ func (r *attempt) bring(ctx context.Context, out *Outcome, before []string) ([]s
 		return notes, nil // it does not run, or reads its files each time
 	}
 	r.say("%s: checking", name)
-	after, err := r.tool.Works(ctx, r.wish)
+	after, missing, err := r.settled(ctx)
 	if err != nil {
 		return notes, err
 	}
@@ -279,12 +279,38 @@ func (r *attempt) bring(ctx context.Context, out *Outcome, before []string) ([]s
 			return notes, fmt.Errorf("after the %s this no longer holds: %s", out.Did, fact)
 		}
 	}
-	for _, fact := range r.plan.Proof {
-		if !slices.Contains(after, fact) {
-			return notes, fmt.Errorf("it read its files, but this does not hold: %s", fact)
-		}
+	if missing != "" {
+		return notes, fmt.Errorf("it read its files, but this does not hold: %s", missing)
 	}
 	return notes, nil
+}
+
+// settleWithin bounds how long a setting may take to be in force once it was read: docker
+// 28 announces a reload before the registries' part of it is done, and answers with what it
+// was about to say to somebody who asked before.
+const settleWithin = 5 * time.Second
+
+// settled returns what holds now, and what of the proof does not. It waits for settings;
+// whatever else does not hold will not.
+func (r *attempt) settled(ctx context.Context) (facts []string, missing string, err error) {
+	for end := time.Now().Add(settleWithin); ; {
+		if facts, err = r.tool.Works(ctx, r.wish); err != nil {
+			return nil, "", err
+		}
+		i := slices.IndexFunc(r.plan.Proof, func(fact string) bool { return !slices.Contains(facts, fact) })
+		if i < 0 {
+			return facts, "", nil
+		}
+		missing = r.plan.Proof[i]
+		if !strings.HasPrefix(missing, Setting) || time.Now().After(end) {
+			return facts, missing, nil
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return nil, "", ctx.Err()
+		}
+	}
 }
 
 // Setting begins those facts that say what is configured: they change, others must not.

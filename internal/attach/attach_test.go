@@ -19,6 +19,7 @@ type fake struct {
 	invalid  string // data that holds it is not taken
 	facts    []string
 	after    []string // facts once activated
+	late     int      // how often Works is asked after that before they hold
 	fail     error    // of Activate
 	did      []Need
 	activate func() // is called before Activate does anything
@@ -42,7 +43,9 @@ func (f *fake) Activate(_ context.Context, n Need) ([]string, error) {
 }
 func (f *fake) Works(context.Context, Wish) ([]string, error) {
 	if len(f.did) > 0 && f.after != nil {
-		return f.after, nil
+		if f.late--; f.late < 0 {
+			return f.after, nil
+		}
 	}
 	return f.facts, nil
 }
@@ -214,6 +217,16 @@ func TestFailure(t *testing.T) {
 				b.gone()
 			}
 		})
+	}
+}
+
+// TestLateSetting has a tool say that it has read its file before all of it is in force.
+func TestLateSetting(t *testing.T) {
+	b, f := setUp(t, before), sets("one", "list", "ours")
+	f.plan.Proof = []string{Setting + "list ours"}
+	f.facts, f.after, f.late = []string{Setting + "list theirs"}, []string{Setting + "list ours"}, 2
+	if o := b.attach(f); o.State != Attached || len(o.Checked) != 1 || o.Checked[0] != f.plan.Proof[0] || f.late >= 0 {
+		t.Errorf("%+v", o)
 	}
 }
 

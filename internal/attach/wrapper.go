@@ -76,6 +76,9 @@ func (r *Wrapper) Plan(_ context.Context, w Wish) (Plan, error) {
 // wrapperMark is in every sutler-runc, as the path of its main package.
 const wrapperMark = "sutler/cmd/sutler-runc"
 
+// IsWrapper reports whether a program is a sutler-runc, of any version.
+func IsWrapper(program []byte) bool { return bytes.Contains(program, []byte(wrapperMark)) }
+
 // has reports whether a runtime of that name is installed.
 func (r *Wrapper) has(name string) bool {
 	for _, dir := range []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin"} {
@@ -89,7 +92,7 @@ func (r *Wrapper) has(name string) bool {
 // free returns an error if a path is taken by a program that is not ours.
 func (r *Wrapper) free(path string) error {
 	now, err := r.Machine.read(path)
-	if err != nil || now != nil && !bytes.Contains(now.Data, []byte(wrapperMark)) {
+	if err != nil || now != nil && !IsWrapper(now.Data) {
 		return fmt.Errorf("%s: %w: another program is there; move it to /usr/local/bin, or name the wrapper in the engine's settings (attach.docker_runtime)", path, ErrUnable)
 	}
 	return nil

@@ -68,6 +68,9 @@ func ours(path string) error {
 	case err == nil && placeErr == nil:
 		return nil
 	case err == nil:
+		if program, err := os.ReadFile(path); err == nil && attach.IsWrapper(program) {
+			return hint(fmt.Errorf("%s was put there by sutler attach", path), "sutler detach runtime removes it; if that knows nothing of it any more, delete the file")
+		}
 		return hint(fmt.Errorf("%s is not sutler's", path), "choose another path, or move that program away and name it with --for")
 	}
 	return err
