@@ -56,7 +56,8 @@ func reside(t *testing.T, name string) *resident {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("sutler: %s\n%s", r.run("sutler", "status").out, r.run("tail", "-n40", "/var/lib/sutler/sutler.log").out)
+			t.Logf("sutler: %s\n%s\n%s", r.run("sutler", "status").out, r.run("nft", "list", "table", "inet", netfilter.Table).out,
+				r.run("tail", "-n40", "/var/lib/sutler/sutler.log").out)
 		}
 		r.run("sutler", "down", "-y")
 		r.run("sutler", "runtime", "remove", "/usr/local/sbin/runc")

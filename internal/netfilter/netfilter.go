@@ -186,6 +186,7 @@ func nft(ctx context.Context, commands string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(commands)
+	defer bind(cmd)()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
