@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sutler/internal/probe"
 )
@@ -299,14 +300,34 @@ func (x *exam) cached(ctx context.Context, w workshop) []record {
 
 // forget removes what a throw-away build left: images that bear its label, records of its
 // step, also of earlier ones, and of the folder that it was given. A record that a build is
-// using stays.
+// using stays; builders let go of ours a moment after they have said that the build is done.
 func (x *exam) forget(ctx context.Context, w workshop, before []record) {
 	ctx, cancel := context.WithTimeout(ctx, probe.Within)
 	defer cancel()
 	for _, client := range w.images {
 		x.forgetImages(ctx, client)
 	}
-	var ids []string
+	for end := time.Now().Add(releaseWithin); ; {
+		ids := x.left(ctx, w, before)
+		if len(ids) == 0 || time.Now().After(end) {
+			return // the builder's own collection does the rest later
+		}
+		last := len(w.prune) - 1
+		args := append(slices.Clone(w.prune[1:last]), w.prune[last]+"^("+strings.Join(ids, "|")+")$")
+		_, _ = x.Run(ctx, nil, w.prune[0], args...) // what stays is seen next
+		select {
+		case <-time.After(releaseWithin / 20):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// releaseWithin is how long a record is waited for that is still used.
+const releaseWithin = 3 * time.Second
+
+// left returns the records that a throw-away build left.
+func (x *exam) left(ctx context.Context, w workshop, before []record) (ids []string) {
 	for _, r := range x.cached(ctx, w) {
 		step := strings.Contains(r.Description, "/"+probe.Name+"/sutler")
 		folder := strings.HasPrefix(r.Description, "local source for ") && !slices.Contains(before, r)
@@ -314,11 +335,7 @@ func (x *exam) forget(ctx context.Context, w workshop, before []record) {
 			ids = append(ids, strings.TrimSuffix(r.ID, "*"))
 		}
 	}
-	if len(ids) > 0 {
-		last := len(w.prune) - 1
-		args := append(slices.Clone(w.prune[1:last]), w.prune[last]+"^("+strings.Join(ids, "|")+")$")
-		_, _ = x.Run(ctx, nil, w.prune[0], args...) // the builder's own collection does it later
-	}
+	return ids
 }
 
 // forgetImages removes the nameless images of this process's builds, and those that one

@@ -329,3 +329,24 @@ func TestDocs(t *testing.T) {
 		}
 	}
 }
+
+// TestForget has a builder still use, for a while, what a throw-away build left; what
+// others keep there stays.
+func TestForget(t *testing.T) {
+	w := newWorld(t)
+	const theirs, ours = "ID:\taaa\nDescription:\tlocal source for context\n\n", "ID:\tbbb*\nDescription:\tlocal source for context\n"
+	prunes := 0
+	w.commands["buildctl du"] = func() (string, error) {
+		if prunes > 1 {
+			return theirs, nil
+		}
+		return theirs + ours, nil
+	}
+	w.commands["buildctl prune"] = func() (string, error) { prunes++; return "", nil }
+	x := &exam{Env: &w.Env}
+	x.forget(t.Context(), workshop{records: []string{"buildctl", "du"}, prune: []string{"buildctl", "prune", "--filter", "id~="}},
+		[]record{{"aaa", "local source for context"}})
+	if want := "buildctl prune --filter id~=^(bbb)$"; prunes != 2 || !slices.Contains(w.ran, want) {
+		t.Errorf("%d times removed: %q", prunes, w.ran)
+	}
+}
