@@ -32,46 +32,25 @@ func TestUnknownMirrors(t *testing.T) {
 	plain := httptest.NewServer(origin)
 	t.Cleanup(plain.Close)
 	d := start(t, "UPSTREAM_ALLOW_LOOPBACK="+strings.TrimPrefix(plain.URL, "http://"))
-	var seen []plainCase
+	var seen []thin
 	for _, c := range packages() {
 		stated, ok := told[c.name]
-		folder := c.name + "/" // mirrors have all hosts of an ecosystem in one folder
-		if c.name == oci.Name {
-			folder = "" // registries have none
-		}
-		at := func(name string) string {
-			_, path, _ := strings.Cut(name, "/")
-			return folder + path
-		}
+		c := c.on(plain.URL, stated)
 		for name, body := range c.files {
-			for _, h := range c.hosts() {
-				body = strings.ReplaceAll(body, "https://"+h+"/", plain.URL+"/"+folder)
-			}
-			origin.put(at(name), []byte(body))
+			origin.put(name, []byte(body))
 		}
-		m := plainCase{thin: c, at: at(c.artifact), url: plain.URL + "/" + at(c.artifact)}
 		t.Run(c.name, func(t *testing.T) {
 			if !ok {
-				if r, l := m.ask(t, d); r.out != c.files[c.artifact] || l.Outcome != "bypass" {
-					t.Errorf("%q, %+v", r.out, l)
+				if r, s := d.through(d.dir, c.curl()...); !strings.HasSuffix(r.out, c.files[c.artifact]) || len(s.Lines) != 1 || s.Lines[0].Outcome != "bypass" {
+					t.Errorf("%q, %+v", r.out, s.Lines)
 				}
 				return
 			}
-			seen = append(seen, m)
-			m.withCredential(t, d, origin)
-			if stated || c.name == oci.Name {
-				origin.tamper(m.at, true)
-				if r, l := m.ask(t, d); r.code == 0 || l.Outcome != "bad" {
-					t.Errorf("wrong bytes: exit %d, %+v", r.code, l)
-				}
-				origin.tamper(m.at, false)
-			}
-			m.burst(t, d, origin)
-			asked := origin.count(m.at)
-			r, l := m.ask(t, d)
-			if r.out != c.files[c.artifact] || l.Ecosystem != c.name || l.Outcome != "hit" || origin.count(m.at) != asked || stated && l.Voucher != plain.URL+"/"+at(c.voucher) {
-				t.Errorf("warm: %q, %+v", r.out, l)
-			}
+			seen = append(seen, c)
+			c.withCredential(t, d, origin)
+			c.spoiled(t, d, origin)
+			c.burst(t, d, origin)
+			c.again(t, d, origin)
 		})
 	}
 	if len(seen) != len(told) {
@@ -80,53 +59,34 @@ func TestUnknownMirrors(t *testing.T) {
 	d.stop()
 	d.set("UPSTREAM_OFFLINE=true")
 	d.serve()
-	for _, m := range seen {
-		if r, l := m.ask(t, d); r.out != m.files[m.artifact] || l.Outcome == "miss" {
-			t.Errorf("%s offline: %q, %+v", m.name, r.out, l)
+	for _, c := range seen {
+		if r, s := d.through(d.dir, c.curl()...); !strings.HasSuffix(r.out, c.files[c.artifact]) || len(s.Lines) != 1 || s.Lines[0].Outcome == "miss" {
+			t.Errorf("%s offline: %q, %+v", c.name, r.out, s.Lines)
 		}
 	}
 }
 
-// A plainCase is a package of an ecosystem on a mirror that is asked over plain HTTP.
-type plainCase struct {
-	thin
-	at, url string // the artifact's name at the origin, and its URL
-}
-
-// curl returns the command that asks for the artifact through the proxy.
-func (m plainCase) curl(more ...string) []string {
-	return append([]string{"curl", "-sS", "--fail", "--noproxy", "", "-A", m.agent, m.url}, more...)
-}
-
-// ask asks for the artifact, as a build, and returns the one line of its receipt.
-func (m plainCase) ask(t *testing.T, d *daemon, more ...string) (result, line) {
-	t.Helper()
-	r := d.run(d.dir, nil, binary, append([]string{"exec", "--"}, m.curl(more...)...)...)
-	s := d.last()
-	if len(s.Lines) != 1 {
-		t.Fatalf("%q, %+v", r.err, s)
+// on returns the package as a mirror at url has it: mirrors have all hosts of an ecosystem in
+// one folder, registries have none. stated is whether it states the digest.
+func (c thin) on(url string, stated bool) thin {
+	folder := c.name + "/"
+	if c.name == oci.Name {
+		folder = ""
 	}
-	return r, s.Lines[0]
-}
-
-// withCredential asks with a credential, and without: no answer to the first is kept.
-func (m plainCase) withCredential(t *testing.T, d *daemon, origin *shelf) {
-	r, l := m.ask(t, d, "-H", "Authorization: Bearer of-one-client")
-	if r.out != privately+m.files[m.artifact] || l.Outcome != "bypass" {
-		t.Errorf("with a credential: %q, %+v", r.out, l)
+	place := func(name string) string {
+		_, path, _ := strings.Cut(name, "/")
+		return folder + path
 	}
-	before := origin.secrets[m.at]
-	if r, l := m.ask(t, d); r.out != m.files[m.artifact] || l.Outcome != "miss" || origin.secrets[m.at] != before {
-		t.Errorf("without one: %q, %+v", r.out, l)
+	files := map[string]string{}
+	for name, body := range c.files {
+		for _, h := range c.hosts() {
+			body = strings.ReplaceAll(body, "https://"+h+"/", url+"/"+folder)
+		}
+		files[place(name)] = body
 	}
-	d.sutler("purge", m.url)
-}
-
-// burst asks with many clients at once: all get the same bytes, the origin is asked once.
-func (m plainCase) burst(t *testing.T, d *daemon, origin *shelf) {
-	before := origin.count(m.at)
-	r, s := d.through(t.TempDir(), burst(m.curl())...)
-	if n := strings.Count(r.out, m.files[m.artifact]); n != clients || len(s.Lines) != clients || s.Failed != 0 || origin.count(m.at)-before != 1 {
-		t.Errorf("%d of %d clients were served, %d failed, the origin was asked %d times", n, clients, s.Failed, origin.count(m.at)-before)
+	at := thin{name: c.name, agent: c.agent, base: url + "/", files: files, artifact: place(c.artifact), named: c.name == oci.Name}
+	if stated {
+		at.voucher = place(c.voucher)
 	}
+	return at
 }

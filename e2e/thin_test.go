@@ -39,6 +39,8 @@ type thin struct {
 	anonymous bool     // a credential of the client goes nowhere
 	named     bool     // its name states its digest, or another proof of it
 	first     []string // what clients have asked for before; some of files
+
+	base string // what goes before the names of files in URLs; "" is "https://"
 }
 
 // hosts returns the hosts of a thin's files.

@@ -188,5 +188,5 @@ func (l *listeners) port() string {
 
 // full notes that a client wants more connections than it may have.
 func (d *process) full(client netip.Addr) {
-	d.trouble.add(fmt.Errorf("client %s has as many connections open as one may have; more are closed at once until it ends some", client))
+	d.trouble.add(fmt.Errorf("client %s gets no more connections: it has as many open as one may have, or all there are are taken; more are closed at once until some end", client))
 }

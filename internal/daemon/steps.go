@@ -61,11 +61,11 @@ func (s *steps) open(ctx context.Context) error {
 			return err
 		}
 	}
-	s.values = settings.Values{Proxy: ociruntime.ProxyMark, Native: ociruntime.NativeMark, Dir: ociruntime.Dir}
-	if err := s.give(); err != nil {
+	if err := s.listen(ctx); err != nil { // first of all: the files may be another sutler's
 		return err
 	}
-	if err := s.listen(ctx); err != nil {
+	s.values = settings.Values{Proxy: ociruntime.ProxyMark, Native: ociruntime.NativeMark, Dir: ociruntime.Dir}
+	if err := s.give(); err != nil {
 		return err
 	}
 	var err error
@@ -148,10 +148,7 @@ func (s *steps) run(ctx context.Context) {
 		case now := <-tick.C:
 			s.look(s.records.silentSince(now.Add(-quiet)), now)
 			s.d.trouble.add(s.records.end(ctx, s.d.receipts, now))
-			s.d.trouble.add(s.refresh(ctx))
-			err := ociruntime.Live(s.dir)
-			s.d.trouble.once(err)
-			if errors.Is(err, fs.ErrNotExist) && s.renew(ctx) {
+			if s.keep(ctx) {
 				hear()
 			}
 		case <-ctx.Done():
@@ -163,8 +160,19 @@ func (s *steps) run(ctx context.Context) {
 	}
 }
 
-// renew makes the folder anew, which somebody has deleted, and reports whether there is a
-// socket to read from again.
+// keep brings the folder up to date and shows that the daemon lives. If somebody has deleted
+// the folder it is made anew, and keep reports whether there is another socket to read from.
+func (s *steps) keep(ctx context.Context) (another bool) {
+	if s.conn == nil {
+		return s.renew(ctx) // which failed before
+	}
+	s.d.trouble.add(s.refresh(ctx))
+	err := ociruntime.Live(s.dir)
+	s.d.trouble.once(err)
+	return errors.Is(err, fs.ErrNotExist) && s.renew(ctx)
+}
+
+// renew makes the folder anew, and reports whether there is a socket to read from.
 func (s *steps) renew(ctx context.Context) bool {
 	s.close()
 	s.given, s.written = nil, ociruntime.Settings{}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,40 +125,72 @@ func checkSteps(t *testing.T, dir, address string) {
 	_ = conn.Close()
 }
 
-// TestSteps runs a daemon and looks at what it keeps for steps, also after somebody has
-// deleted that, and that nothing but files is left when it ends.
-func TestSteps(t *testing.T) {
+// serveSteps runs a daemon with that folder for steps until stop is called, at the latest
+// when the test ends.
+func serveSteps(t *testing.T, steps string) (status control.Status, stop func()) {
+	t.Helper()
 	dir := t.TempDir()
 	c := config.Default(config.Place{Getenv: func(string) string { return dir }})
-	c.Listen, c.Bridges, c.Socket, c.Steps = []string{"127.0.0.1:0"}, false, dir+"/run/s", dir+"/steps"
+	c.Listen, c.Bridges, c.Socket, c.Steps = []string{"127.0.0.1:0"}, false, dir+"/run/s", steps
 	c.Store.Dir, c.Store.State, c.Store.MinFree = dir+"/cache", dir+"/state", 0
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan control.Status, 1), make(chan error, 1)
 	go func() {
 		done <- Run(ctx, c, Options{Version: "1", Log: slog.New(slog.DiscardHandler), Ready: func(s control.Status) { ready <- s }})
 	}()
-	var status control.Status
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
 	select {
 	case status = <-ready:
-	case err := <-done:
-		t.Fatal(err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("the daemon does not get ready")
 	}
-	checkSteps(t, c.Steps, status.Listen[0])
-	if err := os.RemoveAll(c.Steps); err != nil {
+	return status, stop
+}
+
+// TestSteps runs a daemon and looks at what it keeps for steps, also after somebody has
+// deleted that, and that nothing but files is left when it ends.
+func TestSteps(t *testing.T) {
+	steps := t.TempDir() + "/steps"
+	status, stop := serveSteps(t, steps)
+	checkSteps(t, steps, status.Listen[0])
+	if err := os.RemoveAll(steps); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(c.Steps + "/" + ociruntime.SettingsName); err == nil {
+		if _, err := os.Stat(steps + "/" + ociruntime.SettingsName); err == nil {
 			break
 		}
 	}
-	checkSteps(t, c.Steps, status.Listen[0])
+	checkSteps(t, steps, status.Listen[0])
 	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	left, err := os.ReadDir(c.Steps)
+	left, err := os.ReadDir(steps)
 	if err != nil || len(left) != 1 || left[0].Name() != ociruntime.FilesName {
 		t.Errorf("left: %v, %v", left, err)
 	}
+}
+
+// TestStepsOfAnother has a second daemon find the folder in use: it says so, and leaves what
+// is there alone.
+func TestStepsOfAnother(t *testing.T) {
+	steps := t.TempDir() + "/steps"
+	first, _ := serveSteps(t, steps)
+	before, err := os.ReadFile(steps + "/files/ca.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, stop := serveSteps(t, steps)
+	if !strings.Contains(strings.Join(second.Trouble, "\n"), "another sutler serves them") {
+		t.Errorf("trouble: %q", second.Trouble)
+	}
+	stop()
+	if after, err := os.ReadFile(steps + "/files/ca.pem"); err != nil || string(after) != string(before) {
+		t.Errorf("the second replaced the authority in the folder: %v", err)
+	}
+	checkSteps(t, steps, first.Listen[0])
 }
